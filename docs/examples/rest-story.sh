@@ -4,7 +4,7 @@
 #   ADMIN_EMAIL=… ADMIN_PASSWORD=… sh docs/examples/rest-story.sh http://127.0.0.1:50052
 set -eu
 API=$1
-RUN=$(date +%s)-$$                      # a part of every name and key, so that the story can be told again
+RUN=${RUN:-$(date +%s)-$$}             # a part of every name and key, so that the story can be told again
 WORK=$(mktemp -d)
 trap 'kill ${WATCH:-} 2>/dev/null || true; rm -rf "$WORK"' EXIT
 
@@ -25,7 +25,7 @@ call() {
 
 # field PATH: of the JSON that comes in, such as orders.0.orderId
 field() {
-  python3 -c 'import functools, json, sys
+  python3 -S -c 'import functools, json, sys
 at = lambda value, key: value[int(key)] if isinstance(value, list) else value[key]
 print(functools.reduce(at, sys.argv[1].split("."), json.load(sys.stdin)))' "$1"
 }
@@ -110,7 +110,7 @@ expect 2 "$(call GET /v1/cart "$BUYER" | field cart.items.0.quantity)"
 step two go into the cart, though the call was repeated
 
 QUOTE=$(call POST /v1/cart:quote "$BUYER" "{\"address\": $(place Ada 52.531 13.410)}")
-TOTAL=$(echo "$QUOTE" | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["total"]))')
+TOTAL=$(echo "$QUOTE" | python3 -S -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["total"]))')
 step a quote
 
 GROUP=$(call POST /v1/orders "$BUYER" \
@@ -144,7 +144,7 @@ saw() { grep -q "$1" "$WORK/watch.ndjson"; }
 until_ok saw '"snapshot"'
 step the buyer watches
 
-UPLINK=$(python3 -c 'import uuid; print(uuid.uuid4())')
+UPLINK=$(python3 -S -c 'import uuid; print(uuid.uuid4())')
 for seq in 1 2 3; do
   call POST /v1/locations:report "$COURIER" "{\"uplinkId\": \"$UPLINK\", \"batch\": {\"positions\": [{\"seq\": $seq,
     \"sampleTime\": \"$(date -u +%Y-%m-%dT%H:%M:%SZ)\", \"accuracyMeters\": 5,

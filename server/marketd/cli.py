@@ -31,6 +31,7 @@ _COMMANDS: Mapping[str, str] = {
     "healthcheck": "Ask a server whether it serves; the exit code says so.",
     "policy": "List every rpc with who may call it, or explain one.",
     "descriptors": "Write the contract for tools: grpcurl, buf, protoc.",
+    "openapi": "Write the HTTP interface as an OpenAPI document.",
     "check": "Check the invariants of the data.",
     "reindex": "Make what search reads of the products anew.",
     "bench": "Measure the server against bare floors on this machine.",

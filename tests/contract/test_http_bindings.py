@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from marketd.app import SERVICES
 from marketd.transport.access import AccessTable
@@ -17,7 +18,7 @@ KNOWN = [binding for rule in REACHED for binding in bindings(rule)]
 
 
 def _leads_to_a_text(binding: Binding, path: str) -> bool:
-    message = binding.rule.request.DESCRIPTOR
+    message: Any = binding.rule.request.DESCRIPTOR
     *outer, last = path.split(".")
     for step in outer:
         message = message.fields_by_name[step].message_type

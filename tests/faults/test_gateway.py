@@ -165,7 +165,8 @@ async def test_the_gateway_leaves_with_the_server_and_comes_back_with_it(served:
         group = await world.placed(lines, buyer, goods)
         order_id = group.orders[0].order_id
         watch = lines.watch(buyer, order_service_pb2.WatchOrderRequest(order_id=order_id))
-        assert (await watch.read()).WhichOneof("event") == "snapshot"
+        first: Any = await watch.read()
+        assert first.WhichOneof("event") == "snapshot"
         envoy, port = envoy_of(served), served.gateway_port
         await asyncio.to_thread(served.stop)
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from marketplace.cart.v1 import cart_service_pb2
 from marketplace_client.errors import from_rpc_error
 
 from tests.certificates import Authority
+from tests.worlds import processes
 from tests.worlds.gateway import ORIGIN, RunningGateway, require_envoy, running
 from tests.worlds.parts import make_settings
 
@@ -86,7 +89,7 @@ async def test_a_client_of_grpc_gets_a_status_with_its_details(
     alone: RunningGateway, metadata: list[tuple[str, str]], expected: tuple[grpc.StatusCode, str]
 ) -> None:
     async with grpc.aio.insecure_channel(alone.target, options=[("grpc.enable_retries", 0)]) as channel:
-        get = channel.unary_unary(
+        get: Any = channel.unary_unary(
             "/marketplace.cart.v1.CartService/GetCart",
             request_serializer=cart_service_pb2.GetCartRequest.SerializeToString,
         )
@@ -204,10 +207,10 @@ async def test_the_file_in_deploy_is_what_print_writes() -> None:
     assert written == document(gateway_of(Settings())), "marketd gateway --print > deploy/envoy.yaml"
 
 
-async def test_the_gateway_speaks_tls_with_both_protocols(tmp_path: Path) -> None:
+async def test_the_gateway_speaks_tls_with_both_protocols_and_takes_up_a_new_certificate(tmp_path: Path) -> None:
     authority = Authority()
     certificate, key = authority.server().write(tmp_path)
-    files = {"tls_cert_file": certificate, "tls_key_file": key}
+    files: dict[str, Any] = {"tls_cert_file": certificate, "tls_key_file": key}
     async with running(make_settings(), tmp_path, nobody(tmp_path), serving=False, **files) as encrypted:
         for offered in ("h2", "http/1.1"):
             context = ssl.create_default_context(cadata=authority.pem.decode())
@@ -217,8 +220,46 @@ async def test_the_gateway_speaks_tls_with_both_protocols(tmp_path: Path) -> Non
             )
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == offered
             writer.close()
+        authority.server("another").write(tmp_path)
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(_shown, encrypted.port) != certificate.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         with socket.create_connection(("127.0.0.1", encrypted.port), 5) as plain:
             assert await asyncio.to_thread(_ask, plain) == b""
+
+
+_PARENT = """
+import os, time
+from marketd.config import Settings
+from marketd.process.supervision.gateway import GatewayPlace
+place = GatewayPlace.open(Settings.read(gateway_port=0))
+place.child.spawn(os.environ, 2)
+while not place.look():
+    time.sleep(0.02)
+print(place.child.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+async def test_it_ends_with_a_parent_that_is_killed(scratch: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT),
+        env={**os.environ, "MARKETD_DATA_DIR": str(scratch)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), 30))
+    (envoy,) = [each for each in processes.tree(parent.pid) if each.pid == pid]
+    assert "envoy" in envoy.command
+    parent.kill()
+    await parent.wait()
+    assert await asyncio.to_thread(processes.wait_until_ended, [envoy], 10.0) == []
+
+
+def _shown(port: int) -> str:
+    """The certificate that a client is shown."""
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
 
 
 async def test_the_admin_interface_is_on_this_machine_alone() -> None:

@@ -80,7 +80,7 @@ async def serving(echo: Echo) -> AsyncIterator[int]:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((echo,))
     servicer = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -98,14 +98,13 @@ def variants(binding: Binding) -> Iterator[Any]:
 
 def http_request(binding: Binding, message: Message) -> HttpRequest:
     """The message as this binding takes it: the path, the body, and all else in the query."""
-    said = MessageToDict(message)
+    said: dict[str, Any] = MessageToDict(message)
     path = binding.path
     for variable in binding.variables:
         path = path.replace(f"{{{variable}}}", urllib.parse.quote(_taken(said, variable), safe=""))
     if binding.body == "*":
-        body, said = said, {}
-    else:
-        body = said.pop(json_name(binding.body), {}) if binding.body else None
+        return HttpRequest(binding.verb, path, said)
+    body = said.pop(json_name(binding.body), {}) if binding.body else None
     query = urllib.parse.urlencode(list(_flat(said)))
     return HttpRequest(binding.verb, f"{path}?{query}" if query else path, body)
 

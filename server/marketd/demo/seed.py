@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
@@ -25,7 +25,7 @@ from marketplace_client import MarketplaceClient, MarketplaceError
 
 from marketd.demo.defaults import PASSWORD, PRODUCTS, VISITOR_EMAIL
 from marketd.demo.imports import upload
-from marketd.demo.town import HOMES, SHOP_DOORS, VISITORS_HOME, Place
+from marketd.demo.town import HOMES, SHOP_DOORS, VISITORS_HOME
 from marketd.kernel.values.texts import slug_of
 
 _COURIERS = ("Cory", "Cleo", "Carl")
@@ -39,7 +39,6 @@ class Login:
     role: str
     name: str
     email: str
-    user_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,12 @@ async def seed(target: str, admin_email: str, admin_password: str, products: Pat
             await _shop(target, admin, vendor, file, number)
             for number, (vendor, file) in enumerate(by_vendor(content).items())
         ]
-        buyers = [
-            await _buyer(target, Login("buyer", place.name, _email("buyer", number)))
-            for number, place in enumerate(HOMES, 1)
-        ]
-        visitor = await _buyer(target, Login("buyer", VISITORS_HOME.name, VISITOR_EMAIL), VISITORS_HOME)
+        buyers = [Login("buyer", place.name, _email("buyer", number)) for number, place in enumerate(HOMES, 1)]
+        for login in buyers:
+            async with _person(target, login):
+                pass
+        visitor = Login("buyer", VISITORS_HOME.name, VISITOR_EMAIL)
+        await _visitor(target, visitor)
         couriers = [Login("courier", name, _email("courier", number)) for number, name in enumerate(_COURIERS, 1)]
         for login in couriers:
             await _courier(target, admin, login, courier_pb2.VEHICLE_TYPE_BICYCLE)
@@ -175,16 +175,13 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
     return SeededShop(seller.seller_id, vendor, login)
 
 
-async def _buyer(target: str, login: Login, home: Place | None = None) -> Login:
-    """A buyer with their id, and with the home as a saved address when they have saved none."""
+async def _visitor(target: str, login: Login) -> None:
+    """The account for people, with a saved address: nobody likes to write one to see a demo."""
     async with _person(target, login) as client:
-        user = (await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
-        if home is not None:
-            saved = await client.user.ListAddresses(user_service_pb2.ListAddressesRequest(page_size=1))
-            if not saved.addresses:
-                address = auth_address_pb2.SavedAddress(label="Home", postal_address=home.address())
-                await client.user.CreateAddress(user_service_pb2.CreateAddressRequest(address=address))
-    return replace(login, user_id=user.user_id)
+        saved = await client.user.ListAddresses(user_service_pb2.ListAddressesRequest(page_size=1))
+        if not saved.addresses:
+            home = auth_address_pb2.SavedAddress(label="Home", postal_address=VISITORS_HOME.address())
+            await client.user.CreateAddress(user_service_pb2.CreateAddressRequest(address=home))
 
 
 async def _courier(

@@ -1,7 +1,7 @@
-"""What people order in the demo's shops is accepted, prepared and brought without anybody's help.
+"""What people order as the demo's visitor is accepted, prepared and brought without anybody's help.
 
-Whoever is no buyer of the simulation is a visitor. Two couriers wait for them alone, so that something moves on their
-map a few seconds after they have paid. The courier does not know the buyer's code, so a picture proves the end.
+Two couriers wait for these orders alone, so that something moves on the map a few seconds after somebody has paid. At
+the door the visitor's own account tells the code.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
-from marketplace.media.v1 import media_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
-from marketplace_client import MarketplaceClient, MarketplaceError, upload_image
+from marketplace_client import MarketplaceClient, MarketplaceError
 
-from marketd.demo.drawing.pictures import draw_product
 from marketd.demo.rider import Rider, place_of
 from marketd.demo.seed import SeededLogins, signed_in
 
@@ -38,15 +36,22 @@ _ON_THE_WAY = (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STAT
 
 
 async def serve_visitors(
-    target: str, logins: SeededLogins, *, pause_seconds: float = _PAUSE_SECONDS, beat_seconds: float = 1.0
+    target: str,
+    logins: SeededLogins,
+    ready: asyncio.Event,
+    *,
+    pause_seconds: float = _PAUSE_SECONDS,
+    beat_seconds: float = 1.0,
 ) -> None:
     """Look after visitors' orders for ever: whatever goes wrong is logged, and everybody signs in anew.
 
-    pause_seconds: what shops take to accept, and to have things ready. beat_seconds: see Rider.
+    ready: set once everybody has signed in. pause_seconds: what shops take to accept, and to have things ready.
+    beat_seconds: see Rider.
     """
     while True:
         try:
             async with _Visitors.open(target, logins, pause_seconds, beat_seconds) as visitors:
+                ready.set()
                 await visitors.run()
         except* MarketplaceError as failed:
             _log.info("demo.visitors_stumbled", reasons=[str(error) for error in failed.exceptions])
@@ -59,12 +64,12 @@ class _Visitors:
     def __init__(
         self,
         admin: MarketplaceClient,
+        visitor: MarketplaceClient,
         sellers: dict[str, MarketplaceClient],
         riders: list[Rider],
-        simulated_buyers: frozenset[str],
         pause_seconds: float,
     ) -> None:
-        self._admin, self._sellers, self._simulated = admin, sellers, simulated_buyers
+        self._admin, self._visitor, self._sellers = admin, visitor, sellers
         self._riders = {rider.courier_id: rider for rider in riders}
         self._locks = {courier_id: asyncio.Lock() for courier_id in self._riders}
         self._waiting = asyncio.Semaphore(len(riders))
@@ -87,9 +92,9 @@ class _Visitors:
 
             yield cls(
                 admin=await client(logins.admin.email, logins.admin_password),
+                visitor=await client(logins.visitor.email, logins.password),
                 sellers={shop.seller_id: await client(shop.login.email, logins.password) for shop in logins.shops},
                 riders=[await rider(login.email) for login in logins.runners],
-                simulated_buyers=frozenset(login.user_id for login in logins.buyers),
                 pause_seconds=pause_seconds,
             )
 
@@ -101,8 +106,8 @@ class _Visitors:
         )
         async with asyncio.TaskGroup() as group:
             while True:
-                for order in (await self._admin.order.ListOrders(request)).orders:
-                    if order.buyer_id not in self._simulated and order.order_id not in at_work:
+                for order in (await self._visitor.order.ListOrders(request)).orders:
+                    if order.order_id not in at_work:
                         at_work[order.order_id] = group.create_task(self._try_to_serve(order))
                 at_work = {order_id: task for order_id, task in at_work.items() if not task.done()}
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -138,13 +143,11 @@ class _Visitors:
 
     async def _delivery(self, order_id: str) -> delivery_pb2.Delivery | None:
         request = delivery_service_pb2.ListDeliveriesRequest(order_ids=[order_id], page_size=1)
-        return next(iter((await self._admin.delivery.ListDeliveries(request)).deliveries), None)
+        return next(iter((await self._visitor.delivery.ListDeliveries(request)).deliveries), None)
 
     async def _bring(self, rider: Rider, delivery: delivery_pb2.Delivery) -> None:
-        """Fetch the delivery and ride to the buyer's door. Buyers see no courier before the pickup, so this one has
-        waited at the shop.
-        """
-        delivery_id = delivery.delivery_id
+        """Fetch it and ride to the door. No buyer sees a courier before the pickup, so this one waits at the shop."""
+        delivery_id, code = delivery.delivery_id, delivery.dropoff_code
         if not delivery.courier.courier_id:
             assign = delivery_service_pb2.AssignCourierRequest(delivery_id=delivery_id, courier_id=rider.courier_id)
             delivery = (await self._admin.delivery.AssignCourier(assign)).delivery
@@ -155,7 +158,5 @@ class _Visitors:
             rider.at = place_of(delivery.pickup)
         if delivery.state in _ON_THE_WAY:
             await rider.ride_to(delivery.dropoff)
-            drawn = await asyncio.to_thread(draw_product, "At the door", delivery.order_number)
-            proof = await upload_image(rider.client, drawn, media_pb2.MEDIA_PURPOSE_PROOF, file_name="door.png")
-            complete = delivery_service_pb2.CompleteDeliveryRequest(delivery_id=delivery_id, media_ids=[proof.media_id])
+            complete = delivery_service_pb2.CompleteDeliveryRequest(delivery_id=delivery_id, code=code)
             await rider.client.delivery.CompleteDelivery(complete)

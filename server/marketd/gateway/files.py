@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from marketd.config import Settings
 from marketd.gateway.descriptors import rest_descriptors
 from marketd.gateway.envoy.build import configuration
-from marketd.gateway.gateway import DESCRIPTORS, Gateway
+from marketd.gateway.envoy.tls import secret
+from marketd.gateway.gateway import DESCRIPTORS, DOCS, OPENAPI, Gateway
+from marketd.gateway.openapi.document import written
 from marketd.transport.descriptors import contract
 
 CONFIGURATION: Final = "envoy.json"
+_PAIR: Final = "certificate.json"
 _PACKAGE: Final = "marketplace."
+_PAGES: Final = "marketd.gateway.pages"
 _LEVELS: Final = {"DEBUG": "info", "INFO": "warning", "WARNING": "warning", "ERROR": "error", "CRITICAL": "critical"}
 _JSON_LINE: Final = '{"timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","event":"envoy","part":"%n","message":"%j"}'
 _PLAIN_LINE: Final = "%Y-%m-%dT%H:%M:%S.%eZ [%l] envoy %n: %v"
@@ -43,11 +48,24 @@ def as_yaml(gateway: Gateway) -> str:
 
 
 def write_files(gateway: Gateway, folder: Path) -> Path:
-    """Write the contract and the configuration into the folder; returns the latter's path."""
+    """Write the contract, its OpenAPI document, the pages and the configuration into the folder.
+
+    Returns the path of the last.
+    """
     descriptors = folder / DESCRIPTORS
     descriptors.write_bytes(rest_descriptors().SerializeToString(deterministic=True))
+    described, pages = folder / OPENAPI, folder / DOCS
+    described.write_bytes(written(services()))
+    # Copies: Envoy reads plain files, which those of a package need not be.
+    pages.mkdir(exist_ok=True)
+    for page in resources.files(_PAGES).joinpath(DOCS).iterdir():
+        (pages / page.name).write_bytes(page.read_bytes())
+    made = replace(gateway, descriptors=descriptors, openapi=described, docs=pages)
+    if made.tls_cert_file is not None:
+        made = replace(made, tls_secret=folder / _PAIR)
+        (folder / _PAIR).write_text(json.dumps(secret(made), indent=1))
     path = folder / CONFIGURATION
-    path.write_text(json.dumps(document(replace(gateway, descriptors=descriptors)), indent=1))
+    path.write_text(json.dumps(document(made), indent=1))
     return path
 
 

@@ -10,6 +10,10 @@ from marketd.config import Settings
 from marketd.config.forms import split_port
 
 DESCRIPTORS: Final = "marketplace.binpb"
+OPENAPI: Final = "openapi.json"
+DOCS: Final = "docs"
+CERTIFICATE: Final = "gateway"
+"""What the pair of a certificate and its key is called in its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,14 @@ class Gateway:
     port: int
     upstreams: tuple[Upstream, ...]
     descriptors: Path = Path(DESCRIPTORS)
+    openapi: Path = Path(OPENAPI)
+    docs: Path = Path(DOCS)
     admin: Admin = Admin()
     upstream_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
+    tls_secret: Path | None = None
+    """A file that names both; through it Envoy takes up a pair that was replaced. None reads them at the start."""
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     static: Path | None = None

@@ -21,6 +21,7 @@ from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.collector import Collected
 from marketd.transport.edge.arriving import Waiting
 from marketd.transport.errors import finish, send_status
+from marketd.transport.last_words import STREAM_ERRORS
 from marketd.transport.links.beginning import audit_trail_of, log_and_metrics, request_id
 from marketd.transport.links.common import Edge, keeps_answers, takes_stream
 from marketd.transport.links.order import steps_of
@@ -234,9 +235,10 @@ def _answer_stream(
                 pending = step(passage)
                 if pending is not None:
                     await pending
-            opening = passage.opening = Opening(passage)
+            opening = passage.opening = Opening(passage.call, context)
+            passage.call.by_http = passage.headers.get(STREAM_ERRORS) == "message"
             if parse is not None:
-                await opening.send()  # whoever talks both ways may wait for them before it says anything
+                await passage.open()  # whoever talks both ways may wait for them before it says anything
             guarded = StreamContext(passage, parse)
             argument = passage.message if parse is None else Requests(passage, parse)
             if generates:

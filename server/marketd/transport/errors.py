@@ -22,7 +22,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from marketd.kernel.call.reasons import Code
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Overloaded, Refusal
 from marketd.transport.audit_trail import AuditTrail
-from marketd.transport.last_words import STREAM_ERRORS, error_message
+from marketd.transport.last_words import error_message
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
 from marketd.transport.rules import Kind
@@ -86,7 +86,7 @@ def _is_told_in_stream(passage: Passage) -> bool:
     """
     if passage.opening is None or not passage.opening.has_begun or passage.writing_since:
         return False
-    return passage.headers.get(STREAM_ERRORS) == "message"
+    return passage.call.by_http
 
 
 async def _tell_first(context: Any, details: bytes, abort: Awaitable[None]) -> None:

@@ -7,9 +7,9 @@ nothing to say yet sends them after a moment, since whoever reads through a prox
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
-from marketd.transport.passage import Passage
+from marketd.kernel.call.call import Call
 
 _MOMENT_SECONDS: Final = 0.5
 
@@ -21,32 +21,26 @@ class Opening:
     can send no status, and the client hangs.
     """
 
-    __slots__ = ("_passage", "_sending", "_timer")
+    __slots__ = ("_call", "_context", "_sending", "_timer")
 
-    def __init__(self, passage: Passage) -> None:
-        self._passage = passage
+    def __init__(self, call: Call, context: Any) -> None:
+        self._call = call
+        self._context = context
         self._sending: asyncio.Future[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._begin)
 
     def _begin(self) -> asyncio.Future[None]:
         if self._sending is None:
             # Of a stream that is still open, the log can be searched for it as well.
-            named = (("x-request-id", self._passage.call.correlation_id),)
-            self._sending = asyncio.ensure_future(self._passage.context.send_initial_metadata(named))
+            headers = (("x-request-id", self._call.correlation_id), *self._call.leading)
+            self._sending = asyncio.ensure_future(self._context.send_initial_metadata(headers))
             self._sending.add_done_callback(_seen)
         return self._sending
 
     async def send(self) -> None:
-        """See that they are out; raises why the call was ended meanwhile."""
-        passage = self._passage
+        """See that they are out."""
         self._timer.cancel()
-        passage.holding = True
-        try:
-            await asyncio.shield(self._begin())
-        finally:
-            passage.holding = False
-        if passage.ending is not None:
-            raise passage.ending
+        await asyncio.shield(self._begin())
 
     async def settle(self) -> None:
         """Wait for those that are under way, and send none any more: the status may follow."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
@@ -15,10 +15,8 @@ from marketd.kernel.call.network import network_of
 from marketd.kernel.call.refusals import Refusal
 from marketd.transport.addresses import address_of, peer_address
 from marketd.transport.edge.rooms import Room
+from marketd.transport.opening import Opening
 from marketd.transport.rules import Rule
-
-if TYPE_CHECKING:
-    from marketd.transport.opening import Opening
 
 DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details")
 """Path and metadata as grpcio decoded them to find the handler; reading them from the context decodes them again."""
@@ -129,6 +127,18 @@ class Passage:
             self.ending = refusal
             if not self.holding:
                 self.task.cancel()
+
+    async def open(self) -> None:
+        """See that the headers of an answer stream are out; raises why it was ended meanwhile."""
+        if self.opening is None:
+            return
+        self.holding = True
+        try:
+            await self.opening.send()
+        finally:
+            self.holding = False
+        if self.ending is not None:
+            raise self.ending
 
     def trailing(self) -> list[tuple[str, str | bytes]]:
         """The metadata that every answer carries."""

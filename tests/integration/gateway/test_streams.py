@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,13 +28,13 @@ NOT_FOUND = rich(5, "There is no such order.", INFO)
 class Reader:
     """A client that reads line by line, in another thread than the server behind the gateway."""
 
-    def __init__(self, rest: Rest, path: str) -> None:
+    def __init__(self, rest: Rest, path: str, **headers: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", rest.gateway.port, timeout=10)
-        self._path = path
+        self._path, self._headers = path, headers
 
     async def open(self) -> http.client.HTTPResponse:
         def ask() -> http.client.HTTPResponse:
-            self._connection.request("GET", self._path)
+            self._connection.request("GET", self._path, headers=self._headers)
             return self._connection.getresponse()
 
         self._answer = await asyncio.to_thread(ask)
@@ -68,6 +69,24 @@ async def test_each_answer_is_a_line_when_it_is_written(rest: Rest) -> None:
     heard.set()
     assert (await reader.line())["resumeToken"] == "two"
     assert await reader.line() is None
+    reader.close()
+
+
+async def test_a_packed_stream_brings_each_line_at_once_too(rest: Rest) -> None:
+    left = asyncio.Event()
+
+    async def watch(request: Any, context: Any) -> Any:
+        yield WatchOrderResponse(resume_token="one" * 1000)
+        await left.wait()
+
+    rest.echo.on[WATCH] = watch
+    reader = Reader(rest, "/v1/orders/7:watch", **{"accept-encoding": "gzip"})
+    answer = await reader.open()
+    assert answer.getheader("content-encoding") == "gzip"
+    unpack, text = zlib.decompressobj(wbits=31), b""
+    while b"oneone" not in text:
+        text += unpack.decompress(await asyncio.to_thread(answer.read1))
+    left.set()
     reader.close()
 
 

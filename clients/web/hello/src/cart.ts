@@ -39,9 +39,11 @@ export class CartView {
     clearFailure(this.box);
     const items = cart?.items ?? [];
     this.lines.replaceChildren(...items.map((item) => this.line(item)));
-    say(this.sum, items.length === 0 ? "The cart is empty." : `${amount(cart?.subtotal)} for ${cart?.totalQuantity} pieces`);
-    say(part("to-cart", HTMLElement), `Cart (${cart?.totalQuantity ?? 0})`);
-    this.section.dataset["pieces"] = String(cart?.totalQuantity ?? 0);
+    const pieces = cart?.totalQuantity ?? 0;
+    const sum = `${amount(cart?.subtotal)} for ${pieces === 1 ? "one piece" : `${pieces} pieces`}`;
+    say(this.sum, pieces === 0 ? "The cart is empty." : sum);
+    say(part("to-cart", HTMLElement), `Cart (${pieces})`);
+    this.section.dataset["pieces"] = String(pieces);
     this.onChange(items.length === 0);
   }
 

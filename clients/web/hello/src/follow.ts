@@ -12,7 +12,6 @@ import { el, part, say } from "./dom.js";
 import { CourierMap, metersBetween } from "./map.js";
 import type { Session } from "./session.js";
 import { watch, type Link, type Watched } from "./watch.js";
-import { Code } from "@connectrpc/connect";
 import { clock, deliveryState, distance, orderState } from "./words.js";
 
 export class Follow {
@@ -28,13 +27,16 @@ export class Follow {
   private position: LivePosition | undefined;
   private courier: DeliveryCourier | undefined;
   private eta: Eta | undefined;
+  private isOver = false;
+  // A resumed watch begins with how things are now, and then tells each change that was missed: only those are news.
+  private isNews = true;
 
-  /** onOrder: an order as it is now. onClosed: the delivery has ended, and the order with it. */
+  /** onOrder: an order as it is now. onMove: the delivery has changed its state, and perhaps the order with it. */
   constructor(
     private readonly clients: Clients,
     private readonly session: Session,
     private readonly onOrder: (order: Order) => void,
-    private readonly onClosed: () => void,
+    private readonly onMove: () => void,
   ) {}
 
   end(): void {
@@ -46,6 +48,8 @@ export class Follow {
     this.end();
     const stop = (this.stop = new AbortController());
     this.door = this.position = this.courier = this.eta = undefined;
+    this.isOver = false;
+    this.isNews = true;
     this.map.clear();
     this.story.replaceChildren();
     say(this.where, "");
@@ -58,7 +62,6 @@ export class Follow {
       const deliveryId = await this.watchOrder(order, stop.signal);
       if (deliveryId === undefined) return;
       await this.watchDelivery(deliveryId, stop.signal);
-      if (!stop.signal.aborted) this.onClosed();
     } catch (error) {
       if (!stop.signal.aborted) showFailure(this.box, error);
     }
@@ -101,7 +104,8 @@ export class Follow {
   private tellDelivery({ event }: WatchDeliveryResponse): void {
     switch (event.case) {
       case "snapshot":
-        this.tellDeliveryState(event.value.state, event.value.outcome);
+        if (this.isNews) this.tellDeliveryState(event.value.state, event.value.outcome);
+        this.isNews = false;
         this.courier = event.value.courier;
         this.eta = event.value.eta;
         this.door = event.value.dropoffPoint ?? this.door;
@@ -111,6 +115,7 @@ export class Follow {
       case "stateChange":
         this.tellDeliveryState(event.value.state, event.value.outcome);
         this.courier = event.value.courier;
+        this.onMove();
         break;
       case "position":
         this.move(event.value);
@@ -122,7 +127,10 @@ export class Follow {
         this.eta = event.value.eta;
         this.tellState("LATE", "It will be later than promised");
         break;
-      default: // stops show in the states; heartbeats and resets say nothing to people
+      case "reset": // changes were lost, and the snapshot that follows is all that there is
+        this.isNews = true;
+        return;
+      default: // stops show in the states, and heartbeats say nothing to people
         return;
     }
     this.tellWhere();
@@ -136,7 +144,8 @@ export class Follow {
 
   private tellDeliveryState(state: DeliveryState, outcome: DeliveryOutcome): void {
     this.tellState(`DELIVERY_${DeliveryState[state]}`, deliveryState(state, outcome));
-    if (state === DeliveryState.CLOSED) this.map.rest();
+    this.isOver = state === DeliveryState.CLOSED;
+    if (this.isOver) this.map.rest();
   }
 
   /** Adds to the story what is not its last line already: a snapshot may say what is known. */
@@ -148,6 +157,10 @@ export class Follow {
   }
 
   private tellWhere(): void {
+    if (this.isOver) {
+      say(this.where, "");
+      return;
+    }
     const who = this.courier?.firstName;
     const point = this.position?.point;
     const parts = [who === undefined ? "" : `${who} brings it`];
@@ -170,7 +183,7 @@ function linkText(link: Link): string {
     case "live":
       return link.breaks === 0 ? "Live" : `Live again, resumed ${link.breaks === 1 ? "once" : `${link.breaks} times`}`;
     case "broken":
-      return `Connection lost (${link.why.reason || Code[link.why.code]}); it resumes where it stood`;
+      return `Connection lost${link.why.reason && ` (${link.why.reason})`}; it resumes where it stood`;
     case "over":
       return "The delivery has ended";
   }

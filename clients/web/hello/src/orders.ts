@@ -55,7 +55,7 @@ export class Orders {
   }
 
   private row(order: Order): HTMLLIElement {
-    const what = el("span", { class: "grow" }, `${order.orderNumber} · ${order.shopName} · ${amount(order.payableAmount)}`);
+    const what = el("span", { class: "grow" }, `${order.orderNumber} · ${order.shopName} · ${amount(order.total)}`);
     const state = el("span", { class: "state" }, orderState(order.state));
     const row = el("li", { class: "row", "data-order": order.orderId, "data-state": OrderState[order.state] }, what, state);
     if (order.state === OrderState.PENDING_PAYMENT) row.append(this.payment(order));
@@ -86,6 +86,7 @@ export class Orders {
       showFailure(this.box, error);
       return;
     }
+    say(part("added", HTMLElement), `Order ${order.orderNumber} is paid.`);
     await this.load();
     this.follow(this.orders.find((each) => each.orderId === order.orderId) ?? order);
   }

@@ -15,6 +15,7 @@ from marketd.gateway.gateway import Admin, Gateway
 def configuration(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
     """Envoy's bootstrap document. `services`: full names of what is called as REST, in the descriptor file."""
     return {
+        "node": {"id": "gateway", "cluster": "marketd"},
         "admin": _admin(gateway.admin),
         "static_resources": {"listeners": [listener(gateway, services)], "clusters": [cluster(gateway)]},
         "overload_manager": overload_manager(gateway),

@@ -9,10 +9,12 @@ from marketd.gateway.envoy.access_log import access_log
 from marketd.gateway.envoy.addresses import filter_chains
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
 from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
+from marketd.gateway.envoy.metadata import no_keys, rest_metadata
 from marketd.gateway.envoy.names import ABORT, CLUSTER, COMPRESSOR, CORS, GRPC_WEB, HEALTH, ROUTER, extension
 from marketd.gateway.envoy.replies import HEALTH_PATH, local_replies
 from marketd.gateway.envoy.rest import rest_script, whole_requests
 from marketd.gateway.envoy.routes import routes
+from marketd.gateway.envoy.tls import downstream_tls
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
 
@@ -26,7 +28,7 @@ def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
     """The one public address: HTTP/1.1 and HTTP/2, over TLS or in the open."""
     chain: dict[str, Any] = {"filters": [_connection_manager(gateway, services)]}
     if gateway.tls_cert_file is not None:
-        chain["transport_socket"] = _tls(gateway)
+        chain["transport_socket"] = downstream_tls(gateway)
         chain["transport_socket_connect_timeout"] = "5s"
     return {
         "name": _NAME,
@@ -76,6 +78,7 @@ def _forget_claims() -> dict[str, Any]:
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=[
             {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            no_keys(),
             *({"remove": name} for name in _CLAIMS),
         ],
     )
@@ -90,6 +93,7 @@ def _filters(gateway: Gateway, services: Sequence[str]) -> list[dict[str, Any]]:
         _compressor(),
         *filters(),
         extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        rest_metadata(),
         rest_script(services),
         whole_requests(gateway),
         transcoder(gateway, services),
@@ -123,21 +127,4 @@ def _compressor() -> dict[str, Any]:
         compressor_library=extension(
             "gzip", "envoy.extensions.compression.gzip.compressor.v3.Gzip", compression_level="COMPRESSION_LEVEL_5"
         ),
-    )
-
-
-def _tls(gateway: Gateway) -> dict[str, Any]:
-    return extension(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context={
-            "alpn_protocols": ["h2", "http/1.1"],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificates": [
-                {
-                    "certificate_chain": {"filename": str(gateway.tls_cert_file)},
-                    "private_key": {"filename": str(gateway.tls_key_file)},
-                }
-            ],
-        },
     )

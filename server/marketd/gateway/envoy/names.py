@@ -13,6 +13,7 @@ FILES: Final = "files"
 """Of our own: Envoy finds a filter by its type, and its name here sets it apart from the other script."""
 FILE_SERVER: Final = "envoy.filters.http.file_server"
 BUFFER: Final = "envoy.filters.http.buffer"
+METADATA: Final = "envoy.filters.http.header_mutation"
 LUA: Final = "envoy.filters.http.lua"
 HEALTH: Final = "envoy.filters.http.health_check"
 COMPRESSOR: Final = "envoy.filters.http.compressor"
@@ -22,9 +23,9 @@ ROUTER: Final = "envoy.filters.http.router"
 _TYPES: Final = "type.googleapis.com/"
 
 
-def typed(name: str, /, **fields: Any) -> dict[str, Any]:
+def typed(message: str, /, **fields: Any) -> dict[str, Any]:
     """A message in an Any: its type's name and its fields."""
-    return {"@type": _TYPES + name, **fields}
+    return {"@type": _TYPES + message, **fields}
 
 
 def extension(name: str, message: str, /, **fields: Any) -> dict[str, Any]:

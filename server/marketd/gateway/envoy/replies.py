@@ -72,7 +72,11 @@ REPLIES: Final[Mapping[int, Reply]] = {
         "The range lies behind the file's end; content-range says how long it is.",
     ),
     429: Reply(_RESOURCE_EXHAUSTED, Reason.RATE_LIMITED, "Too many requests; wait a second before the next one."),
-    431: Reply(_INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "The headers are larger than 16 KiB; send fewer."),
+    431: Reply(
+        _INVALID_ARGUMENT,
+        Reason.MALFORMED_REQUEST,
+        "The headers are larger than 12 KiB, the query among them; send less.",
+    ),
     500: Reply(_INTERNAL, Reason.INTERNAL, "Something went wrong on our side; try again."),
     502: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server answered as it should; try again in a second."),
     503: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server takes the call now; try again in a second."),
@@ -143,7 +147,7 @@ def _healthy() -> dict[str, Any]:
 
 
 def _no_error() -> dict[str, Any]:
-    """What a file's script answers (304, 308) has no body, and needs none."""
+    """Pages and redirects keep what they have; what a file's script answers (304, 308) has no body and needs none."""
     value = {"default_value": 399, "runtime_key": "gateway.reply.no_error"}
     return {
         "filter": {"status_code_filter": {"comparison": {"op": "LE", "value": value}}},

@@ -6,10 +6,13 @@ local REPLY = "x-gateway-reply"
 -- What gRPC needs and JSON does not, and what the workers say at the end of an answer that JSON has at its beginning.
 local DROPPED = {"grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding", "grpc-status-details-bin"}
 local CARRIED = {"x-request-id", "replayed", "deprecated", "etag", "retry-after"}
+local WAITS = {["429"] = "1", ["503"] = "1"}
 local BODILESS = {GET = true, HEAD = true, DELETE = true, OPTIONS = true}
 
+-- What clients wrote need not be UTF-8, which JSON has to be.
 local function quoted(text)
-  local escaped = text:gsub('[%c"\\]', function(one) return string.format("\\u%04x", one:byte()) end)
+  local plain = text:sub(1, 512):gsub("[\128-\255]", "?")
+  local escaped = plain:gsub('[%c"\\]', function(one) return string.format("\\u%04x", one:byte()) end)
   return '"' .. escaped .. '"'
 end
 
@@ -71,7 +74,8 @@ function envoy_on_request(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("marketd.rest", "path", path)
   metadata:set("marketd.rest", "method", method)
-  metadata:set("marketd.rest", "id", headers:get("x-request-id") or "")
+  local id = headers:get("x-request-id") or ""
+  metadata:set("marketd.rest", "id", #id <= 128 and id:match("^[%w._:/=+-]+$") or "")
   headers:replace(MARK, "message")
   if method == "OPTIONS" then
     local methods = allowed(path)
@@ -99,6 +103,14 @@ function envoy_on_request(handle)
   end
 end
 
+-- For the access log: the transcoder has taken the status away by the time that a line is written.
+local function told(metadata, text)
+  local code = text and text:match('^{"code":(%d+)')
+  if code then
+    metadata:set("marketd.rest", "grpc_status", tonumber(code))
+  end
+end
+
 function envoy_on_response(handle)
   local asked = handle:streamInfo():dynamicMetadata():get("marketd.rest")
   if asked == nil then
@@ -123,6 +135,11 @@ function envoy_on_response(handle)
     end
   end
   if headers:get("content-length") == nil then
+    if headers:get("x-not-modified") ~= nil then
+      headers:remove("x-not-modified")
+      headers:replace(":status", "304")
+      return
+    end
     if headers:get("content-type") == "application/json" and reply == nil then
       headers:replace("content-type", "application/x-ndjson")
     end
@@ -143,21 +160,28 @@ function envoy_on_response(handle)
       end
     end
   end
+  local metadata = handle:streamInfo():dynamicMetadata()
   if tonumber(code) < 400 then
+    metadata:set("marketd.rest", "grpc_status", 0)
     return
   end
   local written
   if reply ~= nil then
     written = code == "400" and unreadable(body:getBytes(0, body:length())) or REPLIES[code]
+    told(metadata, written)
   else
     -- What never reached our own code has no reason: the core of gRPC wrote it.
     local text = body:getBytes(0, body:length())
+    told(metadata, text)
     local bare = text:match('^{"code":(%d+),.*"details":%[%]}$')
     if bare then
       written = text:gsub('"details":%[%]}$', function()
         return '"details":[' .. error_info(REASONS[bare] or "INTERNAL") .. "]}"
       end)
     end
+  end
+  if reply ~= nil and WAITS[code] then
+    headers:replace("retry-after", WAITS[code])
   end
   if written ~= nil then
     headers:replace("content-type", "application/json")

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from marketd.gateway.envoy import files
 from marketd.gateway.envoy.cors import cors
-from marketd.gateway.envoy.names import ABORT, BUFFER, CLUSTER, CORS, LUA, TRANSCODER, off, seconds, typed
+from marketd.gateway.envoy.names import ABORT, BUFFER, CLUSTER, CORS, LUA, METADATA, TRANSCODER, off, seconds, typed
+from marketd.gateway.envoy.pages import LARGEST_BYTES, page_routes
 from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
 from marketd.gateway.static import hello_pages
@@ -32,6 +33,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
             *({**_to_workers({"path": path}), **takes(gateway.upload_bytes)} for path in upload_paths()),
             _to_workers({"prefix": REST}),
             _to_workers({"path": _KEYS}),
+            *page_routes(gateway),
             *(_refused({"prefix": package}, 415) for package in ("/marketplace.", "/grpc.")),
             *_media(gateway),
             *_pages(gateway),
@@ -51,6 +53,7 @@ def routes(gateway: Gateway) -> dict[str, Any]:
                 "append_action": "APPEND_IF_EXISTS_OR_ADD",
             }
         ],
+        "max_direct_response_body_size_bytes": LARGEST_BYTES,
     }
 
 
@@ -98,7 +101,7 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
     route: dict[str, Any] = {"match": match, "route": action}
     if grpc:
         route["request_headers_to_remove"] = [STREAM_ERRORS]  # it is for those who see no trailers
-        route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), TRANSCODER: off()}
+        route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), METADATA: off(), TRANSCODER: off()}
     return route
 
 
@@ -116,7 +119,7 @@ def _preflight() -> dict[str, Any]:
         "match": {"prefix": "/", "headers": asks},
         # Never gone to; the filter reads its policy on routes that lead somewhere, and on no others.
         "route": {"cluster": CLUSTER},
-        "typed_per_filter_config": {ABORT: refuse, TRANSCODER: off()},
+        "typed_per_filter_config": {ABORT: refuse, LUA: off(), BUFFER: off(), METADATA: off(), TRANSCODER: off()},
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marketd.gateway.envoy.names import CLUSTER, extension, typed
+from marketd.gateway.envoy.names import CLUSTER, typed
+from marketd.gateway.envoy.tls import upstream_tls
 from marketd.gateway.gateway import Gateway, Upstream
 
 _UNBOUNDED: Final = 1_000_000
@@ -44,7 +45,7 @@ def cluster(gateway: Gateway) -> dict[str, Any]:
         "typed_extension_protocol_options": {_OPTIONS: _http2()},
     }
     if gateway.upstream_ca_file is not None:
-        made["transport_socket"] = _tls(gateway)
+        made["transport_socket"] = upstream_tls(gateway)
     return made
 
 
@@ -58,13 +59,15 @@ def _endpoint(upstream: Upstream) -> dict[str, Any]:
 
 def _health_check() -> dict[str, Any]:
     return {
-        "timeout": "2s",
+        # A worker that computes may be late; after so long without an answer the supervisor replaces it anyway.
+        "timeout": "5s",
         "interval": "1s",
         "no_traffic_interval": "1s",
         # A worker that was started anew is called as soon as it says so.
         "unhealthy_interval": "0.25s",
         "no_traffic_healthy_interval": "1s",
-        "unhealthy_threshold": 2,
+        # One that drains says so once, and is sent nothing more.
+        "unhealthy_threshold": 1,
         "healthy_threshold": 1,
         "always_log_health_check_failures": False,
         "grpc_health_check": {},
@@ -83,18 +86,5 @@ def _http2() -> dict[str, Any]:
                 "initial_connection_window_size": 64 * 1024 * 1024,
                 "connection_keepalive": {"interval": "30s", "timeout": "5s"},
             }
-        },
-    )
-
-
-def _tls(gateway: Gateway) -> dict[str, Any]:
-    return extension(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        auto_host_sni=True,
-        auto_sni_san_validation=True,
-        common_tls_context={
-            "alpn_protocols": ["h2"],
-            "validation_context": {"trusted_ca": {"filename": str(gateway.upstream_ca_file)}},
         },
     )

@@ -111,11 +111,16 @@ def ask(admin: Path, method: str, path: str) -> str | None:
 
 
 def _make_folder(data_dir: Path, port: int) -> Path:
-    """A folder of ours alone whose paths are short enough for sockets."""
+    """A folder of ours alone whose paths are short enough for sockets.
+
+    It is named by the port, which nobody else has: what is there already is of one that was killed.
+    """
     folder = (data_dir / "run" / f"gateway-{port}").absolute()
     if len(os.fsencode(worker_socket(folder, 999))) > _LONGEST_PATH_BYTES:
-        return Path(tempfile.mkdtemp(prefix="marketd-"))
-    # Of one that was killed: nobody else has the port.
+        folder = Path(tempfile.gettempdir()) / f"marketd-{os.getuid()}-{port}"
+        if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.getuid()):
+            # Anybody may make a folder there, and what lies in this one is trusted.
+            return Path(tempfile.mkdtemp(prefix="marketd-"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)

@@ -64,6 +64,11 @@ def become(line: list[str], parent: int) -> NoReturn:
     if sys.platform == "linux":
         end_with_parent(parent, signal.SIGKILL)
         os.execv(line[0], line)  # noqa: S606 - Envoy, with a line of our own
+    else:
+        _stay_beside(line, parent)
+
+
+def _stay_beside(line: list[str], parent: int) -> NoReturn:
     running = subprocess.Popen(line)  # noqa: S603 - the same
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: running.send_signal(got))
