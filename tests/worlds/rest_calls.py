@@ -169,7 +169,7 @@ class RestCalls:
         if response is None:
             return f"undocumented status {status} ({_reason(answer)})"
         response = self._resolved(response)
-        if "x-request-id" not in answer.headers and status not in (400, 404, 405, 413, 415):
+        if "x-request-id" not in answer.headers and status not in (400, 404, 405, 413, 415, 431):
             return f"status {status} without x-request-id"
         kinds = response.get("content", {})
         kind = answer.headers.get("content-type", [""])[0].partition(";")[0]

@@ -72,7 +72,11 @@ REPLIES: Final[Mapping[int, Reply]] = {
         "The range lies behind the file's end; content-range says how long it is.",
     ),
     429: Reply(_RESOURCE_EXHAUSTED, Reason.RATE_LIMITED, "Too many requests; wait a second before the next one."),
-    431: Reply(_INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "The headers are larger than 16 KiB; send fewer."),
+    431: Reply(
+        _INVALID_ARGUMENT,
+        Reason.MALFORMED_REQUEST,
+        "The headers are larger than 12 KiB, the query among them; send less.",
+    ),
     500: Reply(_INTERNAL, Reason.INTERNAL, "Something went wrong on our side; try again."),
     502: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server answered as it should; try again in a second."),
     503: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server takes the call now; try again in a second."),

@@ -153,6 +153,7 @@ _COMPONENTS: Final[Mapping[str, Any]] = {
             "description": "`true` when this is the first answer to the same key again.",
             "schema": {"type": "string"},
         },
+        "Etag": {"description": "The name of these bytes, for `ifNoneMatch`.", "schema": {"type": "string"}},
         "RetryAfter": {"description": "When to come again, in seconds.", "schema": {"type": "string"}},
     },
     "securitySchemes": {

@@ -20,6 +20,13 @@ _VARIABLE = re.compile(r"\{([^}=]+)(?:=[^}]*)?\}")
 _WHOLE = "*"
 _HTTP_BODY = "google.api.HttpBody"
 _CALLERS = {Open.PUBLIC: "everybody, with or without a token", Open.AUTHENTICATED: "whoever is signed in"}
+_IF_NONE_MATCH = "if_none_match"
+_LAST_LINE = {
+    "type": "object",
+    "description": "The last line of a stream that something ended.",
+    "required": ["error"],
+    "properties": {"error": {"$ref": "#/components/schemas/Error"}},
+}
 _SUMMARY = 60
 _NOT_READ = "A path must have something here."
 
@@ -132,6 +139,9 @@ class Operations:
 
     def _responses(self, method: MethodDescriptor, rule: Rule, words: MethodWords, body: str) -> dict[str, Any]:
         answers: dict[str, Any] = {"200": self._answer(method, rule)}
+        if method.output_type.full_name == _HTTP_BODY and _IF_NONE_MATCH in method.input_type.fields_by_name:
+            headers = {"etag": {"$ref": "#/components/headers/Etag"}}
+            answers["304"] = {"description": "The reader has these bytes already.", "headers": headers}
         causes = self._refusals.of_method(rule, words, method.input_type) | OF_HEADERS
         if body:
             causes |= OF_BODIES
@@ -148,15 +158,16 @@ class Operations:
             answer["headers"]["replayed"] = {"$ref": "#/components/headers/Replayed"}
         if method.output_type.full_name == _HTTP_BODY:
             answer["description"] = "The bytes."
+            answer["headers"]["etag"] = {"$ref": "#/components/headers/Etag"}
             answer["content"] = {"image/*": {}}
             return answer
         schema = self._schemas.answer(method.output_type)
         if rule.kind is Kind.SERVER_STREAM:
             answer["description"] = (
-                'A stream: one JSON object a line, as it comes. It ends with the line `{"error": …}` when something'
-                " goes wrong on the way."
+                "A stream: one JSON object a line, as it comes. When something goes wrong on the way, the last line is"
+                ' `{"error": …}`.'
             )
-            answer["content"] = {"application/x-ndjson": {"schema": schema}}
+            answer["content"] = {"application/x-ndjson": {"schema": {"anyOf": [schema, _LAST_LINE]}}}
         else:
             answer["content"] = {"application/json": {"schema": schema}}
         return answer

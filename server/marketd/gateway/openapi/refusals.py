@@ -51,7 +51,7 @@ TITLES: Final[Mapping[int, str]] = {
     504: "The call took longer than it may.",
 }
 OF_HEADERS: Final[Mapping[int, dict[str, str]]] = {
-    431: {"MALFORMED_REQUEST": "the address with its query, and the headers, are larger than 16 KiB"},
+    431: {"MALFORMED_REQUEST": "the headers are larger than 12 KiB, the query among them"},
 }
 """What the gateway answers before anybody reads a request."""
 OF_BODIES: Final[Mapping[int, dict[str, str]]] = {
