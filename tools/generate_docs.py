@@ -1,8 +1,8 @@
 """Writes the parts of docs/ that are made from the code; `--check` only says what is out of date.
 
 docs/database.md is the entity diagram of the mapped tables; docs/rpcs.md lists every rpc with what its contract says of
-it. In docs/architecture.md the block between the two marks lists the floors, bottom up, as .importlinter has them, and
-the services of each slice.
+it; deploy/envoy.yaml is what `marketd gateway --print` writes by default. In docs/architecture.md the block between the
+two marks lists the floors, bottom up, as .importlinter has them, and the services of each slice.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import marketd
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from marketd import app
+from marketd.config import Settings
+from marketd.gateway.files import as_yaml
+from marketd.gateway.gateway import gateway_of
 from marketd.kernel.call.reasons import Reason
 from marketd.kernel.db.database import Base
 from marketd.transport.collector import service_of
@@ -194,6 +197,7 @@ def main() -> None:
         "docs/database.md": database_page(),
         "docs/rpcs.md": rpcs_page(),
         "docs/architecture.md": architecture_page(),
+        "deploy/envoy.yaml": as_yaml(gateway_of(Settings())),
     }
     stale = [name for name, text in pages.items() if not (ROOT / name).exists() or (ROOT / name).read_text() != text]
     if "--check" in sys.argv[1:]:

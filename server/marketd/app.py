@@ -6,6 +6,7 @@ A port is what a lower slice asks of an upper one, within the caller's unit of w
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -86,9 +87,23 @@ INVARIANTS: Final = (
 """What must hold of the data of all slices."""
 
 
-async def build(settings: Settings, *, serve: bool = True, reuse_port: bool = False, admin_port: int = 0) -> App:
+async def build(
+    settings: Settings,
+    *,
+    serve: bool = True,
+    reuse_port: bool = False,
+    admin_port: int = 0,
+    gateway_socket: Path | None = None,
+) -> App:
     """A process of this version, not started. Raises StartRefused; see process.assemble."""
-    return await assemble(settings, SLICES, serve=serve, reuse_port=reuse_port, admin_port=admin_port)
+    return await assemble(
+        settings,
+        SLICES,
+        serve=serve,
+        reuse_port=reuse_port,
+        admin_port=admin_port,
+        gateway_socket=gateway_socket,
+    )
 
 
 def descriptor_set() -> FileDescriptorSet:

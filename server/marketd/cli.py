@@ -18,6 +18,7 @@ from marketd.process.quick_import import imported
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "Serve the marketplace (and run its background work) until SIGTERM.",
+    "gateway": "One address for browsers, phones and curl in front of servers.",
     "worker": "Run only the background work: event relay, timers, jobs.",
     "migrate": "Bring the database's schema to what this version needs.",
     "create-admin": "Create an administrator, or make an account one.",
@@ -30,6 +31,7 @@ _COMMANDS: Mapping[str, str] = {
     "healthcheck": "Ask a server whether it serves; the exit code says so.",
     "policy": "List every rpc with who may call it, or explain one.",
     "descriptors": "Write the contract for tools: grpcurl, buf, protoc.",
+    "openapi": "Write the HTTP interface as an OpenAPI document.",
     "check": "Check the invariants of the data.",
     "reindex": "Make what search reads of the products anew.",
     "bench": "Measure the server against bare floors on this machine.",

@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import uvloop
 
@@ -37,6 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ready-fd", type=int, required=True, help="the pipe to the supervisor")
     parser.add_argument("--stderr-fd", type=int, required=True, help="the real standard error")
     parser.add_argument("--core-fd", type=int, required=True, help="where what goes to descriptor 2 comes out")
+    parser.add_argument("--gateway-socket", type=Path, help="where the gateway calls")
     parser.add_argument("--only-background", action="store_true")
     return parser.parse_args()
 
@@ -76,7 +78,13 @@ async def _serve(settings: Settings, arguments: argparse.Namespace, grpc_log: Gr
     admin_port = settings.admin_port + arguments.index if settings.admin_port else 0
     app: App | None = None
     try:
-        app = await build(settings, serve=not arguments.only_background, reuse_port=True, admin_port=admin_port)
+        app = await build(
+            settings,
+            serve=not arguments.only_background,
+            reuse_port=True,
+            admin_port=admin_port,
+            gateway_socket=arguments.gateway_socket,
+        )
         await app.start(grpc_log)
     except StartRefused as refused:
         _tell(arguments.ready_fd, refused=str(refused))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
 from marketd import app as composition
 from marketd.config import Settings
+from marketd.gateway.gateway import Upstream
 from marketd.process.process import App
 
 from tests.canary_looks import look_into
+from tests.worlds.gateway import ORIGIN, RunningGateway, running
+from tests.worlds.pages import fill_media, make_pages
 from tests.worlds.parts import make_settings
 from tests.worlds.things import ADMIN_EMAIL, ADMIN_PASSWORD
 from tests.worlds.workers import Worker, make_admin, pair
@@ -32,13 +37,38 @@ def shared_settings(lasting_database: Callable[[], str], tmp_path_factory: pytes
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def workers(shared_settings: Settings) -> AsyncIterator[tuple[Worker, Worker]]:
+async def workers(shared_settings: Settings, sockets: tuple[Path, Path]) -> AsyncIterator[tuple[Worker, Worker]]:
     """Two workers with an administrator, for all tests of this process that keep to accounts of their own.
 
     A test uses them with `pytest.mark.asyncio(loop_scope="session")`.
     """
     await make_admin(shared_settings)
-    async with pair(shared_settings) as made:
+    async with pair(shared_settings, sockets) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def sockets() -> Iterator[tuple[Path, Path]]:
+    """Where the shared workers listen for the gateway; paths of sockets are short."""
+    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
+        yield Path(folder) / "0.sock", Path(folder) / "1.sock"
+
+
+@pytest.fixture(scope="session")
+def pages(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the gateway serves; there are pictures for it too."""
+    fill_media(shared_settings.media_folder)
+    return make_pages(tmp_path_factory.mktemp("web"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateway(
+    shared_settings: Settings, workers: tuple[Worker, Worker], sockets: tuple[Path, Path], pages: Path
+) -> AsyncIterator[RunningGateway]:
+    """One gateway in front of the shared workers, as `serve --gateway` has it. It lets pages of ORIGIN call."""
+    upstreams = [Upstream(socket=path) for path in sockets]
+    bounds: dict[str, Any] = {"idle_seconds": 15.0, "origins": (ORIGIN,)}
+    async with running(shared_settings, sockets[0].parent, upstreams, static=pages, **bounds) as made:
         yield made
 
 

@@ -19,7 +19,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketd import app as composition
-from marketd.config import Environment, Settings, with_port
+from marketd.config import Environment, Settings
+from marketd.config.forms import with_port
 from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
 from pydantic import SecretStr
 

@@ -13,7 +13,9 @@ import pytest
 from tests.canaries import WATCH
 from tests.canary_looks import look_at_tables
 from tests.faults import pasting
+from tests.worlds.browser import HELLO
 from tests.worlds.faults import World
+from tests.worlds.gateway import has_envoy
 from tests.worlds.served import DEMO_SHOWN, Served
 
 
@@ -41,7 +43,7 @@ def served() -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         # The database may run as another account than ours.
         Path(folder).chmod(0o755)
-        server = Served(Path(folder))
+        server = Served(Path(folder), gateway=has_envoy(), settings={"MARKETD_GATEWAY_STATIC": str(HELLO / "dist")})
         try:
             server.start()
             server.create_admin()
@@ -61,7 +63,7 @@ def with_demo() -> Iterator[Served]:
     """Two workers with demo data, which have shown a newcomer all that they show."""
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         Path(folder).chmod(0o755)
-        server = Served(Path(folder), demo=True, settings={"PATH": pasting.path()})
+        server = Served(Path(folder), demo=True, gateway=has_envoy(), settings={"PATH": pasting.path()})
         try:
             server.start()
             server.wait_for(DEMO_SHOWN, seconds=90)

@@ -7,22 +7,15 @@ its figures (`make faults ARGS="-k edge -s"`).
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
-from marketplace_client.errors import from_rpc_error
 
 from tests.worlds.attacks import ATTACKS
+from tests.worlds.honest import QUIET_MS, Honest, attack, honest, resident_mib
 from tests.worlds.raw_http2 import Connection
 from tests.worlds.served import Served
 
@@ -30,54 +23,7 @@ pytestmark = [pytest.mark.usefixtures("both_workers", "world"), pytest.mark.alon
 
 MEMORY_MIB = 150
 TIMES_SLOWER = 10
-QUIET_MS = 20.0
-"""A quiet 99th percentile below this is taken for this: on a shared machine a moment of the scheduler's is as long."""
 _OPEN = ("marketd_rpc_in_flight", "marketd_streams_open", "marketd_rpc_arriving")
-_REPOSITORY = Path(__file__).parents[2]
-
-
-@dataclass
-class Honest:
-    """What callers met who did nothing wrong."""
-
-    seconds: list[float] = field(default_factory=list)
-    ends: Counter[str] = field(default_factory=Counter)
-
-    def percentile_ms(self, part: float) -> float:
-        """The latency that so great a part of the calls did not exceed."""
-        ordered = sorted(self.seconds)
-        return ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1000
-
-    async def call(self, channel: grpc.aio.Channel, until: float) -> None:
-        """Ask for a page of products, again and again."""
-        stub: Any = catalog_service_pb2_grpc.CatalogServiceStub(channel)
-        while time.monotonic() < until:
-            begun = time.monotonic()
-            try:
-                await stub.ListProducts(catalog_service_pb2.ListProductsRequest(page_size=20), timeout=15)
-                end = "OK"
-            except grpc.aio.AioRpcError as error:
-                known = from_rpc_error(error)
-                end = f"{error.code().name}/{known.reason}/{'retry' if known.retry_after else 'never'}"
-            self.seconds.append(time.monotonic() - begun)
-            self.ends[end] += 1
-            await asyncio.sleep(0.002)
-
-
-async def honest(port: int, seconds: float) -> Honest:
-    """Four callers for so long, each on a connection of its own."""
-    found, until = Honest(), time.monotonic() + seconds
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(4)]
-    await asyncio.gather(*(found.call(channel, until) for channel in channels))
-    await asyncio.gather(*(channel.close() for channel in channels))
-    return found
-
-
-def resident_mib(served: Served) -> float:
-    """What all workers have in memory."""
-    texts = [Path(f"/proc/{worker.pid}/status").read_text() for worker in served.workers()]
-    return sum(int(re.findall(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)[0]) for text in texts) / 1024
 
 
 def total(served: Served, *names: str) -> float:
@@ -86,43 +32,15 @@ def total(served: Served, *names: str) -> float:
     return sum(float(value) for text in served.metrics().values() for value in pattern.findall(text))
 
 
-async def attack(served: Served, name: str, seconds: float) -> tuple[dict[str, Any], Honest, float]:
-    """The attack's own report, what honest callers met meanwhile, and how much memory the workers took at most."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.worlds.attacks",
-        name,
-        str(served.port),
-        str(seconds),
-        cwd=_REPOSITORY,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    peak = resident_mib(served)
-
-    async def look() -> None:
-        nonlocal peak
-        while True:
-            peak = max(peak, await asyncio.to_thread(resident_mib, served))
-            await asyncio.sleep(0.2)
-
-    looking = asyncio.create_task(look())
-    try:
-        met = await honest(served.port, seconds)
-        async with asyncio.timeout(60):
-            said, _ = await process.communicate()
-    finally:
-        looking.cancel()
-        if process.returncode is None:
-            process.kill()
-    return json.loads(said), met, peak
-
-
 def hold(served: Served, name: str, seconds: float) -> tuple[Honest, Honest, float, dict[str, Any]]:
     """Attack, and see that nobody pays who did nothing wrong, that memory is bounded and that every end was counted."""
     quiet = asyncio.run(honest(served.port, min(seconds / 2, 3.0)))
-    before, counted = resident_mib(served), total(served, "marketd_rpc_total")
-    report, met, peak = asyncio.run(attack(served, name, seconds))
+
+    def memory() -> float:
+        return resident_mib(worker.pid for worker in served.workers())
+
+    before, counted = memory(), total(served, "marketd_rpc_total")
+    report, met, peak = asyncio.run(attack(served.port, name, seconds, memory))
     assert set(quiet.ends) == {"OK"}
     assert set(met.ends) <= {"OK", "UNAVAILABLE/OVERLOADED/retry"}, met.ends
     assert peak - before <= MEMORY_MIB, f"{before:.0f} -> {peak:.0f} MiB"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import http.client
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -17,6 +21,7 @@ from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from marketplace.media.v1 import media_pb2, media_service_pb2, media_service_pb2_grpc
 
 from tests.worlds.buckets import BUCKET, KEY, KEY_ID, Weed, weed
+from tests.worlds.gateway import require_envoy
 from tests.worlds.pictures import unlike
 from tests.worlds.served import Served
 from tests.worlds.stores import names
@@ -29,18 +34,20 @@ Purpose: TypeAlias = media_pb2.MediaPurpose.ValueType
 FOLDER = "shop/pictures"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(weed: Weed) -> Iterator[Served]:
-    """One worker with the bucket."""
+    """One worker with the bucket, and a gateway."""
+    require_envoy()
     settings = {
         "MARKETD_MEDIA_BUCKET_URL": f"s3://{BUCKET}/{FOLDER}",
         "MARKETD_MEDIA_BUCKET_ENDPOINT": weed.endpoint,
         "MARKETD_MEDIA_BUCKET_KEY_ID": KEY_ID,
         "MARKETD_MEDIA_BUCKET_KEY": KEY,
+        "MARKETD_MEDIA_BUCKET_PUBLIC_URL": f"{weed.public_url}{FOLDER}",
     }
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         Path(folder).chmod(0o755)
-        server = Served(Path(folder), workers=1, settings=settings)
+        server = Served(Path(folder), workers=1, settings=settings, gateway=True)
         try:
             server.start()
             yield server
@@ -103,6 +110,40 @@ def retry_seconds(error: grpc.aio.AioRpcError) -> float:
     return 0.0
 
 
+def fetch(url: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (names in lower case) and body; redirects are not followed."""
+    target = urlsplit(url)
+    connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=30)
+    connection.request("GET", target.path)
+    answer = connection.getresponse()
+    with contextlib.closing(connection):
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+async def test_the_gateway_leads_to_public_pictures_in_the_bucket(weed: Weed, server: Served) -> None:
+    gateway = f"http://127.0.0.1:{server.gateway_port}"
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        ada = Uploader(channel)
+        await ada.register()
+        media = await ada.upload(unlike(4, 300, 200))
+        signature = await ada.upload(unlike(5), media_pb2.MEDIA_PURPOSE_SIGNATURE)
+        whole = await ada.download(media.media_id)
+    weed.publish(FOLDER)
+    (full,) = (each for each in media.renditions if each.name == "full")
+    status, headers, _ = await asyncio.to_thread(fetch, gateway + full.url)
+    assert (status, headers["cache-control"]) == (302, "public, max-age=300")
+    assert headers["location"] == f"{weed.public_url}{FOLDER}/{full.url.rpartition('/')[2]}"
+    status, headers, body = await asyncio.to_thread(fetch, headers["location"])
+    assert (status, headers["content-type"], body) == (200, "image/webp", whole)
+    assert headers["cache-control"] == "public, max-age=31536000, immutable"
+    # What is not for everybody: the bucket refuses it, and the gateway leads nobody there.
+    private = f"private/{signature.media_id}/full.webp"
+    assert (await asyncio.to_thread(fetch, f"{weed.public_url}{FOLDER}/{private}"))[0] == 403
+    status, headers, body = await asyncio.to_thread(fetch, f"{gateway}/media/{private}")
+    assert (status, json.loads(body)["details"][0]["reason"]) == (404, "NOT_FOUND")
+    assert "location" not in headers
+
+
 async def test_pictures_go_to_the_bucket_and_come_back(weed: Weed, server: Served) -> None:
     store = choose_store(weed.settings(FOLDER))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -117,7 +158,7 @@ async def test_pictures_go_to_the_bucket_and_come_back(weed: Weed, server: Serve
         assert await ada.download(media.media_id, offset=100, length=50) == whole[100:150]
         kept = await names(store)
         assert {each.url.rpartition("/")[2] for each in media.renditions} <= kept
-        assert {each for each in kept if each.startswith("private/")} == {
+        assert {each for each in kept if each.startswith(f"private/{signature.media_id}/")} == {
             f"private/{signature.media_id}/{size}.webp" for size in ("thumb", "card", "full")
         }
 

@@ -16,7 +16,7 @@ from marketd.process.supervision.port import CannotServe, reserve_port
 from typer.testing import CliRunner
 
 # Whatever else there is reads the settings, and is to name what is wrong with them.
-WITHOUT_SETTINGS = {"bench", "demo", "descriptors", "healthcheck", "policy", "token"}
+WITHOUT_SETTINGS = {"bench", "demo", "descriptors", "healthcheck", "openapi", "policy", "token"}
 ARGUMENTS = {
     "create-admin": ["--email", "a@shop.example", "--password-stdin"],
     "disable-totp": ["--login", "a@shop.example"],

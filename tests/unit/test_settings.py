@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from marketd.commands.names import mistyped, setting_names
-from marketd.config import DEVELOPMENT_SECRET, Environment, Settings, with_port
+from marketd.config import DEVELOPMENT_SECRET, Environment, Settings
+from marketd.config.forms import with_port
 from marketd.config.problems import advice_of, problems_of
 from pydantic import SecretStr, ValidationError
 
@@ -59,6 +60,11 @@ def test_nothing_has_to_be_said_in_development() -> None:
             {"media_bucket_url": "s3://b", "media_bucket_endpoint": "http://s3.example"},
             "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://",
         ),
+        (
+            {"media_bucket_url": "s3://b", "media_bucket_public_url": "http://pictures.example"},
+            "MARKETD_MEDIA_BUCKET_PUBLIC_URL begins with http://",
+        ),
+        ({"demo": True}, "MARKETD_DEMO is set"),
         ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
     ],
 )
@@ -92,6 +98,7 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
         (Settings(secrets_dir=Path("not/there")), "MARKETD_SECRETS_DIR is not a folder"),
         (Settings(media_bucket_url="s3://b", media_bucket_key=SecretStr("x")), "MARKETD_MEDIA_BUCKET_KEY go together"),
         (Settings(media_bucket_region="eu-north-1"), "MARKETD_MEDIA_BUCKET_REGION needs"),
+        (Settings(media_bucket_public_url="https://p.example"), "MARKETD_MEDIA_BUCKET_PUBLIC_URL needs"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_everywhere(settings: Settings, named: str) -> None:
@@ -262,3 +269,27 @@ def test_a_worker_has_time_for_a_few_beats(seconds: float) -> None:
     with pytest.raises(ValidationError):
         Settings(hang_seconds=seconds)
     assert Settings(hang_seconds=0).hang_seconds == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://p.example/",
+        "https://",
+        "p.example",
+        "https://p.example/?a=1",
+        "https://p.example/#a",
+        "https://p.example/a b",
+        "https://someone@p.example/",
+        "https://p.example/%",
+        "https://p.example/\\1",
+    ],
+)
+def test_a_bucket_is_public_at_a_plain_web_address_alone(address: str) -> None:
+    with pytest.raises(ValidationError, match="must be a web address"):
+        Settings(media_bucket_public_url=address)
+
+
+def test_a_public_bucket_may_have_a_folder_and_a_port() -> None:
+    for address in ("https://p.example", "http://127.0.0.1:8333/pictures/a%20b", "http://[::1]:8333/"):
+        assert Settings(media_bucket_public_url=address).media_bucket_public_url == address.rstrip("/") + "/"

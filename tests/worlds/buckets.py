@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
+import http.client
+import json
 import os
 import random
 import shutil
@@ -12,8 +16,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from marketd.config import Settings
@@ -83,6 +89,27 @@ class Weed:
             )
         self._wait(begin)
 
+    @property
+    def public_url(self) -> str:
+        """Where everybody may read what `publish` gave away."""
+        return f"{self.endpoint}/{BUCKET}/"
+
+    def publish(self, folder: str) -> None:
+        """Give everybody the folder's files to read, those of `private/` in it apart."""
+        whose = f"arn:aws:s3:::{BUCKET}/{folder}"
+        statements = [
+            {"Effect": effect, "Principal": "*", "Action": "s3:GetObject", "Resource": resource}
+            for effect, resource in (("Allow", f"{whose}/*"), ("Deny", f"{whose}/private/*"))
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements}).encode()
+        target = urlsplit(self.endpoint)
+        connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=30)
+        headers = _signed("PUT", target.netloc, f"/{BUCKET}", "policy=", policy)
+        connection.request("PUT", f"/{BUCKET}?policy=", policy, headers)
+        answer = connection.getresponse()
+        assert answer.status in (200, 204), answer.read()
+        connection.close()
+
     def kill(self) -> None:
         """End it as a power cut would; there is nothing of it that the tests need at the end either."""
         process, self._process = self._process, None
@@ -110,6 +137,21 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
     service.start()
     yield service
     service.kill()
+
+
+def _signed(method: str, host: str, path: str, query: str, body: bytes) -> dict[str, str]:
+    """The headers of a request by the bucket's owner (AWS Signature Version 4); obstore has no word for policies."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    digest = hashlib.sha256(body).hexdigest()
+    names = "host;x-amz-content-sha256;x-amz-date"
+    headers = f"host:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{now}\n"
+    request = hashlib.sha256(f"{method}\n{path}\n{query}\n{headers}\n{names}\n{digest}".encode()).hexdigest()
+    scope = [now[:8], "us-east-1", "s3", "aws4_request"]
+    key = f"AWS4{KEY}".encode()
+    for part in (*scope, f"AWS4-HMAC-SHA256\n{now}\n{'/'.join(scope)}\n{request}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signed = f"Credential={KEY_ID}/{'/'.join(scope)}, SignedHeaders={names}, Signature={key.hex()}"
+    return {"x-amz-date": now, "x-amz-content-sha256": digest, "authorization": f"AWS4-HMAC-SHA256 {signed}"}
 
 
 def _free_ports(count: int) -> list[int]:

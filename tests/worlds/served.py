@@ -32,6 +32,7 @@ DEMO_SHOWN = re.compile("Ctrl-C ends everything")
 """The last line of what `serve --demo` shows a newcomer."""
 
 _SERVING = re.compile(r"SERVING on \S+:(\d+) after ([\d.]+) s")
+_GATEWAY = re.compile(r"The gateway serves(?: again)? on https?://\S+:(\d+): .*process (\d+)")
 _WORKER_BACK = re.compile(r"Worker \d+ serves again \(process (\d+); metrics: (\S+)\)")
 _WORKERS = re.compile(r"\(workers: ([\d, ]+); metrics: ([^)]+)\)")
 
@@ -40,16 +41,23 @@ class Served:
     """One server with its data directory; it may be started again after its end."""
 
     def __init__(
-        self, folder: Path, *, workers: int = 2, settings: Mapping[str, str] | None = None, demo: bool = False
+        self,
+        folder: Path,
+        *,
+        workers: int = 2,
+        settings: Mapping[str, str] | None = None,
+        demo: bool = False,
+        gateway: bool = False,
     ) -> None:
         self.folder = folder
-        self._mode = ["--demo"] if demo else []
+        self._mode = [*(["--demo"] if demo else []), *(["--gateway"] if gateway else [])]
         self.data = folder / "data"
         armed = folder / "failpoints"
         armed.mkdir(exist_ok=True)
         self.failpoints = Failpoints(armed)
         self.lines: list[str] = []
         self.port = 0
+        self.gateway_port = 0
         self.start_seconds = 0.0
         self._environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")},
@@ -65,6 +73,8 @@ class Served:
             "MARKETD_LEASE": "PT1S",
             "MARKETD_JOB_LEASE": "PT3S",
             "MARKETD_DRAIN_SECONDS": "5",
+            # Counting by address makes Envoy start a second later.
+            "MARKETD_GATEWAY_CONNECTIONS_OF_ADDRESS": "0",
             "MARKETD_LOG_FORMAT": "json",
             "MARKETD_ACCESS_LOG": "true",
             "MARKETD_SECRET": f"the secret of the tests {MARK}",
@@ -87,7 +97,7 @@ class Served:
         """Start it and wait until every worker serves; the same port as before when it is started again."""
         with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "marketd", "serve", "--port", str(self.port), *self._mode],
+                [sys.executable, "-m", "marketd", "serve", "--port", str(self.port), *self._ports(), *self._mode],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -100,6 +110,18 @@ class Served:
         serving = self.wait_for(_SERVING, since=heard, seconds=START_SECONDS)
         self.port = int(serving[1])
         self.start_seconds = float(serving[2])
+        if "--gateway" in self._mode:
+            self.gateway_port = int(self.wait_for(_GATEWAY, since=heard, seconds=START_SECONDS)[1])
+
+    @property
+    def gateway_pid(self) -> int:
+        """The process of the gateway that serves now."""
+        with self._heard:
+            said = [found for line in self.lines if (found := _GATEWAY.search(line))]
+        return int(said[-1][2])
+
+    def _ports(self) -> list[str]:
+        return ["--gateway-port", str(self.gateway_port)] if "--gateway" in self._mode else []
 
     def stop(self) -> None:
         """End it in order and see that nothing of it stays."""

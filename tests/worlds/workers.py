@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -91,11 +92,13 @@ class Worker:
 
 
 @asynccontextmanager
-async def pair(settings: Settings) -> AsyncIterator[tuple[Worker, Worker]]:
-    """Two of them, that share nothing but the database."""
+async def pair(
+    settings: Settings, sockets: tuple[Path | None, Path | None] = (None, None)
+) -> AsyncIterator[tuple[Worker, Worker]]:
+    """Two of them, that share nothing but the database. `sockets`: where they listen for a gateway."""
     async with AsyncExitStack() as stack:
         made = []
-        apps = [await composition.build(settings) for _ in range(2)]
+        apps = [await composition.build(settings, gateway_socket=socket) for socket in sockets]
         stack.push_async_callback(_stop, apps)
         for app in apps:
             await app.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ _DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
 _ADVICE = "sign in again"
+# What gRPC's core makes of an HTTP status without one of gRPC.
+_BARE_429 = re.compile(r"http2 header with status: 429\b", re.IGNORECASE)
+_LIMITED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> Marketplace
         status.Clear()
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     failure, retry = error_details_pb2.PreconditionFailure(), error_details_pb2.RetryInfo()
+    if not status.details and _BARE_429.search(error.details() or ""):
+        return _limited(error, correlation_id, method)
     asked_to_retry = False
     for detail in status.details:
         for target in (info, bad, failure):
@@ -138,6 +144,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError, method: str = "") -> Marketplace
             PreconditionViolation(each.type, each.subject, each.description) for each in failure.violations
         ],
         retry_after=retry.retry_delay.ToTimedelta().total_seconds() if asked_to_retry else None,
+        correlation_id=correlation_id,
+        method=method,
+    )
+
+
+def _limited(error: grpc.aio.AioRpcError, correlation_id: str, method: str) -> MarketplaceError:
+    """For the limiter of a proxy, which knows nothing of gRPC; read as UNAVAILABLE it would be asked again at once."""
+    return MarketplaceError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        error.details() or "",
+        reason="RATE_LIMITED",
+        retry_after=_LIMITED_SECONDS,
         correlation_id=correlation_id,
         method=method,
     )

@@ -19,7 +19,7 @@ import grpc
 import uvloop
 from marketplace.auth.v1 import auth_service_pb2
 
-from marketd.bench import load_streams, work
+from marketd.bench import load_streams, load_web, work
 from marketd.bench.load_channels import bearer, open_channels
 from marketd.bench.work import Calls, Found, Refreshes
 
@@ -118,6 +118,7 @@ async def serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     ready: dict[type[work.Work], Callable[[Any], Any]] = {
         work.Calls: calls,
+        work.WebCalls: load_web.web_calls,
         work.Refreshes: refreshes,
         work.Positions: load_streams.positions,
         work.Fanout: load_streams.fanout,
@@ -130,7 +131,7 @@ async def serve() -> None:
                 await reader.readline()
                 # Said before the streams are closed: closing them is not what is measured.
                 _say(work.dump_found(await run()))
-        except* (grpc.aio.AioRpcError, TimeoutError, load_streams.Unexpected) as problems:
+        except* (grpc.aio.AioRpcError, OSError, load_streams.Unexpected) as problems:
             _say(work.dump_found(Found(0, 0, [], Counter(_describe(problem) for problem in _leaves(problems)))))
 
 

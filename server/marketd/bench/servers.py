@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 _SERVING = re.compile(r"^SERVING on (\S+:\d+) after .*\(workers: ([\d, ]+);", re.MULTILINE)
+_GATEWAY = re.compile(r"^The gateway serves on https?://(\S+:\d+): .*\(process (\d+)\)", re.MULTILINE)
 _FLOOR = re.compile(r"^FLOOR on (\S+:\d+)$", re.MULTILINE)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -53,6 +54,11 @@ class Running:
     process: subprocess.Popen[bytes]
     output: Path
 
+    def gateway(self) -> tuple[str, int]:
+        """The address and the process of the gateway beside it, once that serves. Raises ServerFailed."""
+        found = _await_line("the gateway", self.process, self.output, _GATEWAY)
+        return found[1], int(found[2])
+
     def stop(self) -> None:
         """End it; kill it when it takes too long."""
         _stop(self.process)
@@ -83,10 +89,12 @@ class Starting:
         _stop(self.process)
 
 
-def start_server(name: str, folder: Path, extra: Mapping[str, str] | None = None) -> Starting:
+def start_server(
+    name: str, folder: Path, extra: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Starting:
     """Start `marketd serve`."""
     command = [sys.executable, "-m", "marketd.bench.guarded", str(os.getpid())]
-    command += [sys.executable, "-m", "marketd", "serve"]
+    command += [sys.executable, "-m", "marketd", "serve", *arguments]
     return Starting(name, *_start(name, command, folder, settings_environment(folder, extra or {})))
 
 

@@ -27,6 +27,22 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
+class WebCalls:
+    """Calls by HTTP/1.1 in a closed loop, one in flight on each connection.
+
+    `requests`: (access token or "", body) taken in turn. An empty `content_type` is sent as none.
+    """
+
+    target: str
+    verb: str
+    path: str
+    content_type: str
+    requests: Sequence[tuple[str, bytes]]
+    in_flight: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Refreshes:
     """RefreshTokens in chains, one in flight each: the token of an answer is that of the next request."""
 
@@ -78,8 +94,8 @@ class Fanout:
     seconds: float
 
 
-Work = Calls | Refreshes | Positions | Fanout
-_KINDS: Mapping[str, type[Work]] = {kind.__name__: kind for kind in (Calls, Refreshes, Positions, Fanout)}
+Work = Calls | WebCalls | Refreshes | Positions | Fanout
+_KINDS: Mapping[str, type[Work]] = {kind.__name__: kind for kind in (Calls, WebCalls, Refreshes, Positions, Fanout)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from rich.console import Console, Group
 from marketd.commands.settings import fail_line, say
 
 try:
-    from marketd.bench import growth, runner, search
+    from marketd.bench import gateway, growth, runner, search
     from marketd.bench.clients import LoadFailed
     from marketd.bench.operations import Mismatch
     from marketd.bench.search_files import FileUnusable
@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     fail_line("bench needs psutil; install it with `pip install 'marketd[bench]'`.")
     raise SystemExit(2) from None
 
-_ALONE = ("search", "growth")
+_ALONE = ("search", "growth", "gateway")
 
 
 def command(
@@ -66,10 +66,13 @@ def command(
     explains the columns. Exits 1 when a measure is void: a server did not start, or calls failed.
 
     `search` measures how well SearchProducts finds what people call right, `growth` what a thousand times as many
-    products do to reads and searches.
+    products do to reads and searches, `gateway` what the way through Envoy costs.
     """
     # SIGTERM ends it as Ctrl-C does: with its servers stopped and its folder removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if groups == ["gateway"]:
+        _measure(lambda progress: gateway.run(rounds, progress, quick=quick), json_=json_)
+        return
     if groups in (["search"], ["growth"]):
         if groups == ["search"]:
             if products is None or judgments is None:

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 from marketd.config import Settings
 from marketd.config.problems import advice_of, problems_of
 from marketd.embedded import EmbeddedPostgres
+from marketd.gateway.static import StaticFolderUnfit, check_static_folder
 
 CONFIGURATION_ERROR = 2
 
@@ -54,6 +55,17 @@ def require_startable(settings: Settings) -> None:
         fail_line(problem)
     if problems:
         raise typer.Exit(CONFIGURATION_ERROR)
+
+
+def require_static_folder(settings: Settings) -> None:
+    """Exit 2 when the gateway is to serve a folder that must not be served whole."""
+    if settings.gateway_static is None:
+        return
+    try:
+        check_static_folder(settings.gateway_static, (settings.media_folder, settings.data_dir))
+    except StaticFolderUnfit as unfit:
+        fail_line(str(unfit))
+        raise typer.Exit(CONFIGURATION_ERROR) from None
 
 
 def require_database_folder(settings: Settings) -> None:

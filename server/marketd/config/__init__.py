@@ -9,17 +9,17 @@ import enum
 import hashlib
 import hmac
 import os
-import re
 from datetime import timedelta
 from decimal import Decimal
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketd.config.currencies import CURRENCY_DIGITS
+from marketd.config.forms import bare_host, duration, origins, public_folder, split_port
 
 DATA_DIR: Final = Path(".marketd")
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
@@ -35,12 +35,6 @@ STRICT_LIMITS = {
     "ADMIN": (20.0, 60),
 }
 """Production's calls a second and burst, by rate class."""
-
-
-_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-# Sums with today's date must stay dates.
-_LONGEST: Final = timedelta(days=36_525)
-_ISO: Final = TypeAdapter(timedelta)
 
 
 class Environment(enum.StrEnum):
@@ -71,6 +65,7 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
     )
     uvloop: bool = True
+    demo: bool = Field(False, description="Said by GetServerInfo; serve --demo sets it, and production refuses it.")
 
     # Encryption: certificates are read again when their files change
     tls_cert_file: Path | None = Field(None, description="PEM, the server's own certificate first.")
@@ -92,6 +87,39 @@ class Settings(BaseSettings):
         False, description="Whether the internal port takes compressed messages; the public one never does."
     )
     tls_terminated_by_proxy: bool = Field(False, description="Says that a proxy in front of the server speaks TLS.")
+
+    # The gateway: one address for browsers, phones and curl
+    gateway: bool = Field(False, description="Whether `serve` runs a gateway (Envoy) beside the workers.")
+    gateway_host: str | None = Field(None, description="HOST by default.")
+    gateway_port: int | None = Field(None, ge=0, le=65535, description="PORT + 1 by default; 0 takes a free one.")
+    gateway_origins: tuple[str, ...] = Field(
+        (), description='Web pages that may call from a browser: \'["https://shop.example"]\'; ["*"] is every page.'
+    )
+    gateway_tls_cert_file: Path | None = Field(None, description="PEM, the gateway's own certificate first.")
+    gateway_tls_key_file: Path | None = None
+    gateway_trusted_hops: int = Field(
+        0, ge=0, le=8, description="Proxies in front of the gateway whose x-forwarded-for is believed."
+    )
+    gateway_upstreams: tuple[str, ...] = Field(
+        (), description="For `marketd gateway`: HOST:PORT of each server; MARKETD_HOST:MARKETD_PORT by default."
+    )
+    gateway_upstream_ca_file: Path | None = Field(
+        None, description="PEM of whoever signs the servers' certificates; the gateway then speaks TLS with them."
+    )
+    gateway_static: Path | None = Field(None, description="A folder of pages that the gateway serves.")
+    gateway_max_connections: int = Field(10_000, ge=1, description="Connections of clients; more are closed at once.")
+    gateway_connections_of_address: int = Field(
+        2_500,
+        ge=0,
+        description="Connections of an address and of those that are counted with it, an eighth of all; 0 counts none.",
+    )
+    gateway_body_bytes: int = Field(
+        1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="The longest body of a request in JSON, uploads aside."
+    )
+    gateway_idle_seconds: float = Field(
+        60.0, ge=15, le=3600, description="A call on which nothing moves for so long is ended."
+    )
+    gateway_threads: int = Field(2, ge=1, le=64, description="Threads of Envoy that serve.")
 
     # Where it keeps things
     database_url: SecretStr | None = Field(
@@ -124,6 +152,11 @@ class Settings(BaseSettings):
     media_bucket_region: str | None = None
     media_bucket_key_id: SecretStr | None = None
     media_bucket_key: SecretStr | None = None
+    media_bucket_public_url: str | None = Field(
+        None,
+        description="Where everybody may read the bucket's folder, such as https://pictures.shop.example/; the gateway "
+        "leads /media/ there.",
+    )
     media_url: str = Field(
         "/media/",
         description="What stands before a picture's file name in its address: a path, or a web address of your CDN.",
@@ -262,30 +295,28 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _durations_in_both_forms(cls, value: object, field: ValidationInfo) -> object:
-        """Seconds and ISO 8601 for every duration: pydantic takes a number in a text for a clock's time."""
+        """Seconds and ISO 8601 for every duration; see forms.duration."""
         name = field.field_name
         if name is None or cls.model_fields[name].annotation is not timedelta or not isinstance(value, str):
             return value
-        text = value.strip()
-        try:
-            read = timedelta(seconds=float(text)) if _SECONDS.fullmatch(text) else _ISO.validate_python(text)
-        except (ValidationError, OverflowError):
-            raise ValueError("is no duration; give seconds (900) or ISO 8601 (PT15M)") from None
-        if not timedelta(0) <= read <= _LONGEST:
-            raise ValueError("must be a duration from 0 to 100 years; give seconds (900) or ISO 8601 (PT15M)")
-        return read
+        return duration(value)
 
-    @field_validator("host")
+    @field_validator("gateway_origins")
     @classmethod
-    def _a_host_alone(cls, value: str) -> str:
-        bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-        try:
-            # Brackets are for IPv6 only, and a colon stands in nothing else.
-            if not bare or bare != value or ":" in bare:
-                IPv6Address(bare)
-        except ValueError:
-            raise ValueError("must be an address or a name, without a port: 0.0.0.0, ::1, shop.example") from None
-        return bare
+    def _origins_of_browsers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return origins(value)
+
+    @field_validator("gateway_upstreams")
+    @classmethod
+    def _with_their_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for upstream in value:
+            split_port(upstream)
+        return value
+
+    @field_validator("host", "gateway_host")
+    @classmethod
+    def _a_host_alone(cls, value: str | None) -> str | None:
+        return None if value is None else bare_host(value)
 
     @field_validator("currency")
     @classmethod
@@ -314,6 +345,11 @@ class Settings(BaseSettings):
         if not value.startswith(("https://", "http://", "/")) or set(value) & set("?#{} "):
             raise ValueError("must be a path or a web address, such as /media/ or https://cdn.shop.example/media/")
         return value.rstrip("/") + "/"
+
+    @field_validator("media_bucket_public_url")
+    @classmethod
+    def _where_a_browser_can_go(cls, value: str | None) -> str | None:
+        return None if value is None else public_folder(value)
 
     @field_validator("rate_limits")
     @classmethod
@@ -352,6 +388,14 @@ class Settings(BaseSettings):
         return Path("media") if self.data_dir == DATA_DIR else self.data_dir / "media"
 
     @property
+    def gateway_address(self) -> tuple[str, int]:
+        """Where the gateway listens: host and port, 0 for a free one."""
+        port = self.gateway_port
+        if port is None:
+            port = min(self.port + 1, 65_535) if self.port else 0
+        return self.gateway_host or self.host, port
+
+    @property
     def production(self) -> bool:
         """Whether production's rules hold."""
         return self.env is Environment.PRODUCTION
@@ -384,8 +428,3 @@ class Settings(BaseSettings):
     def derive(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose, made of the secret (HKDF-like, RFC 5869's expand step)."""
         return hmac.digest(self.secret.get_secret_value().encode(), purpose.encode() + b"\x01", hashlib.sha256)
-
-
-def with_port(host: str, port: int) -> str:
-    """HOST:PORT as clients write it: an IPv6 address goes into brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -9,6 +9,7 @@ from marketd.config import DEVELOPMENT_SECRET, Settings
 MINIMUM_SECRET_LENGTH: Final = 32
 MINIMUM_SECRET_CHARACTERS: Final = 8
 PRODUCTION_BCRYPT_COST: Final = 12
+_LAST_PORT: Final = 65_535
 
 
 def problems_of(settings: Settings) -> list[str]:
@@ -45,6 +46,10 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append("MARKETD_SECRETS_DIR is not a folder; name the one that holds the secrets' files.")
     if (settings.tls_cert_file is None) is not (settings.tls_key_file is None):
         found.append("MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE go together; set both or neither.")
+    if (settings.gateway_tls_cert_file is None) is not (settings.gateway_tls_key_file is None):
+        found.append("MARKETD_GATEWAY_TLS_CERT_FILE and MARKETD_GATEWAY_TLS_KEY_FILE go together; set both or neither.")
+    if settings.gateway_port is None and settings.port == _LAST_PORT:
+        found.append("MARKETD_PORT is the last one, so the gateway has none behind it; set MARKETD_GATEWAY_PORT.")
     if settings.tls_client_ca_file is not None and settings.tls_cert_file is None:
         found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
     if (settings.media_bucket_key_id is None) is not (settings.media_bucket_key is None):
@@ -55,6 +60,7 @@ def _contradictions(settings: Settings) -> list[str]:
             for name, value in {
                 "MARKETD_MEDIA_BUCKET_ENDPOINT": settings.media_bucket_endpoint,
                 "MARKETD_MEDIA_BUCKET_REGION": settings.media_bucket_region,
+                "MARKETD_MEDIA_BUCKET_PUBLIC_URL": settings.media_bucket_public_url,
                 "MARKETD_MEDIA_BUCKET_KEY": settings.media_bucket_key,
             }.items()
             if value is not None
@@ -99,6 +105,8 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.failpoints is not None:
         found.append("MARKETD_FAILPOINTS is set; it makes the server kill itself, for tests only; unset it.")
+    if settings.demo:
+        found.append("MARKETD_DEMO is set; it tells everybody of accounts with known passwords; unset it.")
     if settings.database_url is None and not settings.allow_embedded_in_production:
         found.append(
             "MARKETD_DATABASE_URL is not set; set it, or MARKETD_ALLOW_EMBEDDED_IN_PRODUCTION=true to keep the "
@@ -109,9 +117,19 @@ def _only_for_trying_out(settings: Settings) -> list[str]:
             "there is no TLS; set MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE, or "
             "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of the server speaks it."
         )
+    if settings.gateway and settings.gateway_tls_cert_file is None and not settings.tls_terminated_by_proxy:
+        found.append(
+            "the gateway has no TLS; set MARKETD_GATEWAY_TLS_CERT_FILE and MARKETD_GATEWAY_TLS_KEY_FILE, or "
+            "MARKETD_TLS_TERMINATED_BY_PROXY=true when a proxy in front of it speaks it."
+        )
     if (settings.media_bucket_endpoint or "").startswith("http://"):
         found.append(
             "MARKETD_MEDIA_BUCKET_ENDPOINT begins with http://, and private pictures would travel open; use https://."
+        )
+    if (settings.media_bucket_public_url or "").startswith("http://"):
+        found.append(
+            "MARKETD_MEDIA_BUCKET_PUBLIC_URL begins with http://, and browsers load no such pictures into pages of "
+            "https://; use https://."
         )
     if settings.smtp_url is None and settings.mail_dir is None:
         found.append(

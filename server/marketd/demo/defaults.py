@@ -13,4 +13,5 @@ TRACE = DATA / "trace.csv"
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 ADMIN_EMAIL = "admin@demo.example.com"
+VISITOR_EMAIL = "visitor@demo.example.com"
 PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
 from google.type import latlng_pb2
+from marketplace.auth.v1 import address_pb2 as auth_address_pb2
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
 from marketplace.policy.v1 import policy_pb2
@@ -22,12 +23,13 @@ from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 from marketplace.type.v1 import address_pb2
 from marketplace_client import MarketplaceClient, MarketplaceError
 
-from marketd.demo.defaults import PASSWORD, PRODUCTS
+from marketd.demo.defaults import PASSWORD, PRODUCTS, VISITOR_EMAIL
 from marketd.demo.imports import upload
-from marketd.demo.town import HOMES, SHOP_DOORS
+from marketd.demo.town import HOMES, SHOP_DOORS, VISITORS_HOME
 from marketd.kernel.values.texts import slug_of
 
 _COURIERS = ("Cory", "Cleo", "Carl")
+_RUNNERS = ("Runa", "Remy")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class SeededShop:
 
 @dataclass(frozen=True)
 class SeededLogins:
-    """Everything that was seeded and is needed to play with it."""
+    """Everything that was seeded and is needed to play with it.
+
+    Buyers and couriers are busy with each other. The visitor's account is for people; runners bring what they order.
+    """
 
     admin: Login
     password: str
@@ -58,10 +63,8 @@ class SeededLogins:
     shops: tuple[SeededShop, ...]
     buyers: tuple[Login, ...]
     couriers: tuple[Login, ...]
-
-    def all(self) -> tuple[Login, ...]:
-        """Everybody, the admin first."""
-        return (self.admin, *(shop.login for shop in self.shops), *self.buyers, *self.couriers)
+    visitor: Login
+    runners: tuple[Login, ...]
 
 
 def _client(target: str) -> MarketplaceClient:
@@ -90,10 +93,17 @@ async def seed(target: str, admin_email: str, admin_password: str, products: Pat
         for login in buyers:
             async with _person(target, login):
                 pass
+        visitor = Login("buyer", VISITORS_HOME.name, VISITOR_EMAIL)
+        await _visitor(target, visitor)
         couriers = [Login("courier", name, _email("courier", number)) for number, name in enumerate(_COURIERS, 1)]
         for login in couriers:
-            await _courier(target, admin, login)
-    return SeededLogins(admin_login, PASSWORD, admin_password, tuple(shops), tuple(buyers), tuple(couriers))
+            await _courier(target, admin, login, courier_pb2.VEHICLE_TYPE_BICYCLE)
+        runners = [Login("courier", name, _email("runner", number)) for number, name in enumerate(_RUNNERS, 1)]
+        for login in runners:
+            await _courier(target, admin, login, courier_pb2.VEHICLE_TYPE_SCOOTER)
+    return SeededLogins(
+        admin_login, PASSWORD, admin_password, tuple(shops), tuple(buyers), tuple(couriers), visitor, tuple(runners)
+    )
 
 
 def by_vendor(content: bytes) -> dict[str, bytes]:
@@ -165,14 +175,23 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
     return SeededShop(seller.seller_id, vendor, login)
 
 
-async def _courier(target: str, admin: MarketplaceClient, login: Login) -> None:
+async def _visitor(target: str, login: Login) -> None:
+    """The account for people, with a saved address: nobody likes to write one to see a demo."""
+    async with _person(target, login) as client:
+        saved = await client.user.ListAddresses(user_service_pb2.ListAddressesRequest(page_size=1))
+        if not saved.addresses:
+            home = auth_address_pb2.SavedAddress(label="Home", postal_address=VISITORS_HOME.address())
+            await client.user.CreateAddress(user_service_pb2.CreateAddressRequest(address=home))
+
+
+async def _courier(
+    target: str, admin: MarketplaceClient, login: Login, vehicle: courier_pb2.VehicleType.ValueType
+) -> None:
     async with _person(target, login) as client:
         user = (await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
         if policy_pb2.ROLE_COURIER in user.roles:
             return
-        applicant = courier_pb2.Courier(
-            first_name=login.name, last_name="Courier", vehicle=courier_pb2.VEHICLE_TYPE_BICYCLE
-        )
+        applicant = courier_pb2.Courier(first_name=login.name, last_name="Courier", vehicle=vehicle)
         request = courier_service_pb2.CreateCourierRequest(courier=applicant)
         # An id made of the account: when an earlier run was cut off before the approval, the first answer comes again.
         request.request_id = user.user_id

@@ -1,7 +1,7 @@
 """Simulated couriers for `marketd serve --demo`: a few orders are always being bought, prepared, ridden and delivered.
 
 Each lane is one buyer and one courier. A lane asks the server how its order stands and does the next thing, so a
-restart of either side goes on in the middle.
+restart of either side goes on in the middle. What people order themselves is the business of visitors.py.
 """
 
 from __future__ import annotations
@@ -9,26 +9,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
-from google.protobuf import timestamp_pb2
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
-from marketplace_client import CourierUplink, MarketplaceClient, MarketplaceError
+from marketplace_client import MarketplaceClient, MarketplaceError
 
+from marketd.demo.rider import Rider, place_of
 from marketd.demo.seed import SeededLogins, SeededShop, signed_in
-from marketd.demo.town import HOMES, Place, ride
+from marketd.demo.town import HOMES, Place
+from marketd.demo.visitors import serve_visitors
 
 _log = structlog.get_logger(__name__)
 
-_SPEED_MPS = 6.0
 PAUSE_SECONDS = (1.0, 4.0)
-_FIRST_WAY_DEGREES = 0.0006
 _TROUBLE_SECONDS = 3.0
 _RESTOCK = 100
 _TRIP_SECONDS = 1800.0
@@ -45,23 +44,29 @@ _OPEN = (
 async def simulate(
     target: str, logins: SeededLogins, stop: asyncio.Event, *, pause_seconds: tuple[float, float] = PAUSE_SECONDS
 ) -> None:
-    """Keep one delivery alive for each courier until `stop` is set.
+    """Keep one delivery alive for each courier, and bring what visitors order, until `stop` is set.
 
     pause_seconds: the least and the most that people take before they buy, accept and have things ready, after the
     first time.
     """
+    ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        lanes = [
-            group.create_task(_lane(target, logins, number, pause_seconds))
+        tasks = [group.create_task(serve_visitors(target, logins, ready))]
+        # Signing in takes its time, and a person who has just ordered waits for it.
+        tasks += [
+            group.create_task(_lane(target, logins, number, pause_seconds, ready))
             for number in range(min(len(logins.couriers), len(logins.buyers)))
         ]
         await stop.wait()
-        for lane in lanes:
-            lane.cancel()
+        for task in tasks:
+            task.cancel()
 
 
-async def _lane(target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float]) -> None:
-    """One lane for ever: whatever goes wrong is logged, and the lane signs in anew."""
+async def _lane(
+    target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float], ready: asyncio.Event
+) -> None:
+    """One lane from `ready` on, for ever: whatever goes wrong is logged, and the lane signs in anew."""
+    await ready.wait()
     await asyncio.sleep(number * 1.5 * pause_seconds[0])  # the lanes should not march in step
     while True:
         try:
@@ -83,20 +88,16 @@ class _Lane:
         self,
         admin: MarketplaceClient,
         buyer: MarketplaceClient,
-        courier: MarketplaceClient,
+        rider: Rider,
         sellers: dict[str, MarketplaceClient],
         shops: tuple[SeededShop, ...],
         home: Place,
         pause_seconds: tuple[float, float],
     ) -> None:
-        self._admin, self._buyer, self._courier = admin, buyer, courier
+        self._admin, self._buyer, self._rider = admin, buyer, rider
         self._sellers, self._shops, self._home = sellers, shops, home
         self._pause_seconds = pause_seconds
-        self._courier_id = ""
-        self._uplink: CourierUplink | None = None
         self._chance = random.Random()  # noqa: S311 - a simulation, not a secret
-        # Nobody has seen the courier yet: the first way to a shop may be short, so that there is soon something to see.
-        self._at: tuple[float, float] | None = None
         self._is_first = True
 
     @classmethod
@@ -110,36 +111,16 @@ class _Lane:
             async def client(email: str, password: str) -> MarketplaceClient:
                 return await stack.enter_async_context(signed_in(target, email, password))
 
-            lane = cls(
+            riding = Rider.open(target, logins.couriers[number].email, logins.password)
+            yield cls(
                 admin=await client(logins.admin.email, logins.admin_password),
                 buyer=await client(logins.buyers[number].email, logins.password),
-                courier=await client(logins.couriers[number].email, logins.password),
+                rider=await stack.enter_async_context(riding),
                 sellers={shop.seller_id: await client(shop.login.email, logins.password) for shop in logins.shops},
                 shops=logins.shops,
                 home=HOMES[number % len(HOMES)],
                 pause_seconds=pause_seconds,
             )
-            await lane._start_shift()
-            lane._uplink = await stack.enter_async_context(CourierUplink(lane._courier, device_id="simulated"))
-            yield lane
-
-    async def _start_shift(self) -> None:
-        # The courier's id stands in the shift; a shift that runs from before must end to begin a new one, which is
-        # refused while a delivery is open. Then the delivery names the courier.
-        request = delivery_service_pb2.ListDeliveriesRequest(page_size=1)
-        recent = (await self._courier.delivery.ListDeliveries(request)).deliveries
-        if recent:
-            self._courier_id = recent[0].courier.courier_id
-        try:
-            shift = (await self._courier.courier.StartShift(courier_service_pb2.StartShiftRequest())).shift
-            self._courier_id = shift.courier_id
-        except MarketplaceError as error:
-            if error.reason != "ILLEGAL_TRANSITION":
-                raise
-            with suppress(MarketplaceError):
-                ended = (await self._courier.courier.EndShift(courier_service_pb2.EndShiftRequest())).shift
-                self._courier_id = ended.courier_id
-                await self._courier.courier.StartShift(courier_service_pb2.StartShiftRequest())
 
     async def advance(self) -> None:
         """Do the next thing for the buyer's order, or have a new one bought."""
@@ -209,47 +190,21 @@ class _Lane:
         delivery = deliveries[0]
         if delivery.state in (delivery_pb2.DELIVERY_STATE_CREATED, delivery_pb2.DELIVERY_STATE_OFFERING):
             assign = delivery_service_pb2.AssignCourierRequest(
-                delivery_id=delivery.delivery_id, courier_id=self._courier_id
+                delivery_id=delivery.delivery_id, courier_id=self._rider.courier_id
             )
             await self._admin.delivery.AssignCourier(assign)
         elif delivery.state in (delivery_pb2.DELIVERY_STATE_ASSIGNED, delivery_pb2.DELIVERY_STATE_AT_PICKUP):
-            await self._ride_to(delivery.pickup)
+            self._is_first = False
+            await self._rider.ride_to(delivery.pickup)
             pick_up = delivery_service_pb2.PickUpDeliveryRequest(delivery_id=delivery.delivery_id)
-            await self._courier.delivery.PickUpDelivery(pick_up)
+            await self._rider.client.delivery.PickUpDelivery(pick_up)
         elif delivery.state in (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STATE_AT_DROPOFF):
-            self._at = _place(delivery.pickup)
-            await self._ride_to(delivery.dropoff)
+            self._is_first = False
+            self._rider.at = place_of(delivery.pickup)
+            await self._rider.ride_to(delivery.dropoff)
             complete = delivery_service_pb2.CompleteDeliveryRequest(
                 delivery_id=delivery.delivery_id, code=delivery.dropoff_code
             )
-            await self._courier.delivery.CompleteDelivery(complete)
+            await self._rider.client.delivery.CompleteDelivery(complete)
         else:
             await asyncio.sleep(0.5)  # closed, and the order is about to say so
-
-    async def _ride_to(self, stop: delivery_pb2.Stop) -> None:
-        """One position a second until the stop is reached."""
-        self._is_first = False
-        uplink = self._uplink
-        if uplink is None:
-            return
-        end = _place(stop)
-        start = self._at or (end[0] + _FIRST_WAY_DEGREES, end[1])
-        for fix in ride(start, end, self._chance, _SPEED_MPS):
-            sample_time = timestamp_pb2.Timestamp()
-            sample_time.GetCurrentTime()
-            await uplink.send(
-                fix.latitude,
-                fix.longitude,
-                sample_time,
-                accuracy_meters=fix.accuracy_meters,
-                speed_mps=fix.speed_mps,
-                heading_degrees=fix.heading_degrees,
-                mocked=True,
-            )
-            self._at = (fix.latitude, fix.longitude)
-            await asyncio.sleep(1.0)
-
-
-def _place(stop: delivery_pb2.Stop) -> tuple[float, float]:
-    """Latitude and longitude of a door."""
-    return stop.address.point.latitude, stop.address.point.longitude

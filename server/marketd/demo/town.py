@@ -49,6 +49,9 @@ HOMES = (
     Place("Ben Buyer", "Poplar Row 48", 52.50020, 13.43020),
 )
 
+VISITORS_HOME = Place("Val Visitor", "Orchard Lane 5", 52.50020, 13.42350)
+"""Between the shops, so that nobody waits for long."""
+
 
 @dataclass(frozen=True)
 class Fix:

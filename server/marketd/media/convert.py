@@ -47,6 +47,14 @@ def to_media(media: Media, media_url: str, *, own: bool) -> media_pb2.Media:
     )
 
 
+def to_headers(part: Part) -> list[tuple[str, str]]:
+    """What the first message says in `extensions`, which the gateway cannot read, for those who read HTTP."""
+    headers = [("etag", f'"{part.etag}"')]
+    if part.not_modified:
+        headers.append(("x-not-modified", "true"))
+    return headers
+
+
 def to_first_message(part: Part) -> HttpBody:
     """The first message of a download, without bytes."""
     info = AnyMessage()

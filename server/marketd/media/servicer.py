@@ -124,7 +124,10 @@ class MediaServicer(media_service_pb2_grpc.MediaServiceServicer):
         media = await self._tx.read(lambda unit: read.get_media(unit, caller, media_id, self._readers))
         length = request.length if request.HasField("length") else None
         part = read.part_of(media, request.rendition or "full", request.offset, length, request.if_none_match)
-        message = convert.to_first_message(part)
+        call = calls.current()
+        if call.by_http:
+            call.leading.extend(convert.to_headers(part))
+        message = HttpBody(content_type=convert.CONTENT_TYPE) if call.by_http else convert.to_first_message(part)
         if not part.length:
             yield message
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 from marketd.audit.journal import AuditJournal
@@ -25,14 +26,22 @@ from marketd.transport.collector import Collector, service_of
 from marketd.transport.edge import buckets
 from marketd.transport.edge.shared_rates import SharedRates
 from marketd.transport.options import server_options
-from marketd.transport.server import BuiltServer, build_server
+from marketd.transport.server import BuiltServer, ServerOptions, build_server
 from marketd.transport.server_info import ServerInfoServicer
 from marketd.transport.start_errors import StartError
 
 SWEEP_SECONDS = 60.0
 
 
-async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, reuse_port: bool, admin_port: int) -> App:
+async def assemble(
+    settings: Settings,
+    rooms: Sequence[Room],
+    *,
+    serve: bool,
+    reuse_port: bool,
+    admin_port: int,
+    gateway_socket: Path | None = None,
+) -> App:
     """Put the process together on the database of `settings`; nothing is served before `start`.
 
     Raises StartRefused for a database that does not answer or whose schema is older than this version's, and for
@@ -47,7 +56,8 @@ async def assemble(settings: Settings, rooms: Sequence[Room], *, serve: bool, re
                 await start()
         take_on(slices, core.relay, core.jobs)
         tasks: list[Work] = [core.broadcast.run, *(task for each in slices for task in each.tasks)]
-        server = _build_server(core, slices, tasks, reuse_port=reuse_port) if serve else None
+        options = server_options(settings, reuse_port=reuse_port, gateway_socket=gateway_socket) if serve else None
+        server = _build_server(core, slices, tasks, options) if options is not None else None
     except StartRefused:
         await core.dispose()
         raise
@@ -95,14 +105,13 @@ async def _sweep(tx: Transactor, sweep: Sweep) -> None:
     await repeat(sweep.unit, once, pause_seconds=SWEEP_SECONDS)
 
 
-def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], *, reuse_port: bool) -> BuiltServer:
+def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], options: ServerOptions) -> BuiltServer:
     """The server over the slices' servicers; adds to `tasks` what runs beside it."""
     settings, parts = core.parts.settings, core.parts
     collector = Collector()
     for each in slices:
         for servicer in each.servicers:
             collector.add_servicer(servicer)
-    options = server_options(settings, reuse_port=reuse_port)
     limits = {name: limit for each in slices for name, limit in each.limits.items()}
     services = (*collector.services, service_of(ServerInfoServicer))
     collector.add_servicer(ServerInfoServicer(services, settings, options, limits))

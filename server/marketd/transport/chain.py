@@ -21,10 +21,12 @@ from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.collector import Collected
 from marketd.transport.edge.arriving import Waiting
 from marketd.transport.errors import finish, send_status
+from marketd.transport.last_words import STREAM_ERRORS
 from marketd.transport.links.beginning import audit_trail_of, log_and_metrics, request_id
 from marketd.transport.links.common import Edge, keeps_answers, takes_stream
 from marketd.transport.links.order import steps_of
 from marketd.transport.links.request import refuse_none
+from marketd.transport.opening import Opening
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import MethodUnknown
 from marketd.transport.rules import Idempotency, Kind, Open, RateClass, Rule
@@ -233,13 +235,10 @@ def _answer_stream(
                 pending = step(passage)
                 if pending is not None:
                     await pending
-            # Headers go out now: watchers behind proxies see that the stream stands. And grpcio forgets that it sent
-            # them when the write that carries them is cancelled; then it can send no status, and the client hangs.
-            passage.holding = True
-            await context.send_initial_metadata(())
-            passage.holding = False
-            if passage.ending is not None:
-                raise passage.ending
+            opening = passage.opening = Opening(passage.call, context)
+            passage.call.by_http = passage.headers.get(STREAM_ERRORS) == "message"
+            if parse is not None:
+                await passage.open()  # whoever talks both ways may wait for them before it says anything
             guarded = StreamContext(passage, parse)
             argument = passage.message if parse is None else Requests(passage, parse)
             if generates:
@@ -255,10 +254,13 @@ def _answer_stream(
                 raise passage.ending  # the handler took its cancellation for a normal end
             if trail is not None:
                 await trail.attest(passage)
+            await opening.settle()
             context.set_trailing_metadata(passage.trailing())
         except BaseException as problem:  # noqa: BLE001 - as above
             await finish(passage, problem, trail)
         finally:
+            if passage.opening is not None:
+                passage.opening.leave()
             leave(passage)
         await send_status(passage)
 

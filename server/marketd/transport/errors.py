@@ -8,8 +8,9 @@ over 16 KiB would turn any error into another one.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -21,6 +22,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from marketd.kernel.call.reasons import Code
 from marketd.kernel.call.refusals import DeadlineExceeded, Draining, Overloaded, Refusal
 from marketd.transport.audit_trail import AuditTrail
+from marketd.transport.last_words import error_message
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import Internal
 from marketd.transport.rules import Kind
@@ -57,9 +59,16 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
     message, details = _READY.get(type(refusal)) or _packed(refusal)
     metadata = passage.trailing()
     metadata.append(("grpc-status-details-bin", details))
+    if refusal.retry_after_seconds is not None:
+        # What HTTP clients know, in whole seconds; RetryInfo says it exactly.
+        metadata.append(("retry-after", str(math.ceil(refusal.retry_after_seconds))))
+    if passage.opening is not None:
+        await passage.opening.settle()
     abort = context.abort(STATUS_CODES[refusal.code], message, tuple(metadata))
     if passage.rule.kind is Kind.UNARY:
         await abort
+    if _is_told_in_stream(passage):
+        abort = _tell_first(context, details, abort)
     status = asyncio.ensure_future(abort)
     status.add_done_callback(_seen)  # a client that goes away while we wait ends it with an error that nobody awaits
     await asyncio.wait([status], timeout=_STATUS_SECONDS)
@@ -68,6 +77,23 @@ async def finish(passage: Passage, problem: BaseException, trail: AuditTrail | N
     # A reader that does not read: the status waits behind what lies before it. The call is over for us and counted as
     # such; `send_status` waits on, so that Unread knows what is still there.
     passage.status = status
+
+
+def _is_told_in_stream(passage: Passage) -> bool:
+    """Whether the error is the last line of a stream of JSON, whose reader sees no trailers.
+
+    Before the headers it is the HTTP status instead, and what waits to be written lets nothing past.
+    """
+    if passage.opening is None or not passage.opening.has_begun or passage.writing_since:
+        return False
+    return passage.call.by_http
+
+
+async def _tell_first(context: Any, details: bytes, abort: Awaitable[None]) -> None:
+    try:
+        await context.write(error_message(details))
+    finally:
+        await abort
 
 
 def _seen(status: asyncio.Future[None]) -> None:

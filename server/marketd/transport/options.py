@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from marketd.config import Settings
 from marketd.transport.edge.admission import Bounds
@@ -11,12 +12,14 @@ from marketd.transport.rules import RateClass
 from marketd.transport.server import ServerOptions
 
 
-def server_options(settings: Settings, *, reuse_port: bool) -> ServerOptions:
+def server_options(settings: Settings, *, reuse_port: bool, gateway_socket: Path | None = None) -> ServerOptions:
     """The options of a server. Raises CertificateUnusable when there is to be TLS and its files are not right."""
     options = ServerOptions(
         host=settings.host,
         port=settings.port,
         reuse_port=reuse_port,
+        gateway_socket=gateway_socket,
+        gateway_hops=1 + settings.gateway_trusted_hops,
         reflection=settings.show_reflection,
         channelz=settings.show_channelz,
         trusted_proxy_hops=settings.trusted_proxy_hops,

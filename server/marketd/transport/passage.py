@@ -15,6 +15,7 @@ from marketd.kernel.call.network import network_of
 from marketd.kernel.call.refusals import Refusal
 from marketd.transport.addresses import address_of, peer_address
 from marketd.transport.edge.rooms import Room
+from marketd.transport.opening import Opening
 from marketd.transport.rules import Rule
 
 DETAILS: ContextVar[grpc.HandlerCallDetails] = ContextVar("marketd_call_details")
@@ -27,7 +28,8 @@ class Passage:
     `raw` is the bytes of the one request: None until they are read, and where requests stream. `message_due` is the
     time (monotonic) by which the first message must be here, 0.0 once it is. `room` is where the call counts as open,
     None when nowhere. `answer_bytes` is how long the one answer is, None without one. `status` is the sending of a
-    stream's status that its reader does not read. `ending` is why the server ended the call from outside, set before
+    stream's status that its reader does not read. `opening` sends the headers of an answer stream, and `has_answered`
+    says that an answer of it was written. `ending` is why the server ended the call from outside, set before
     the task is cancelled. `writing_since` is when the write that waits began (monotonic), 0.0 between writes. While
     `holding`, nothing may cancel the task; whoever set it looks at `ending` afterwards. `code` and `reason` are what
     the log and the metrics count. `is_audited` says that the audit entry was left.
@@ -44,11 +46,13 @@ class Passage:
         "context",
         "ending",
         "expiry",
+        "has_answered",
         "headers",
         "holding",
         "is_audited",
         "message",
         "message_due",
+        "opening",
         "proxy_hops",
         "raw",
         "reason",
@@ -81,6 +85,8 @@ class Passage:
         self.expiry: asyncio.TimerHandle | None = None
         self.writing_since = 0.0
         self.holding = False
+        self.opening: Opening | None = None
+        self.has_answered = False
         self.code = "OK"
         self.reason = ""
         self.is_audited = False
@@ -121,6 +127,18 @@ class Passage:
             self.ending = refusal
             if not self.holding:
                 self.task.cancel()
+
+    async def open(self) -> None:
+        """See that the headers of an answer stream are out; raises why it was ended meanwhile."""
+        if self.opening is None:
+            return
+        self.holding = True
+        try:
+            await self.opening.send()
+        finally:
+            self.holding = False
+        if self.ending is not None:
+            raise self.ending
 
     def trailing(self) -> list[tuple[str, str | bytes]]:
         """The metadata that every answer carries."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from marketd.config import with_port
+from marketd.config.forms import with_port
 from marketd.kernel.slice import Authenticator
 from marketd.transport.access import AccessTable
 from marketd.transport.audit_trail import AuditSink
@@ -40,6 +41,7 @@ MAX_METADATA_BYTES = 16_384
 _FLUSH_SECONDS = 0.5
 # A bit for each of grpc's algorithms: identity, deflate, gzip.
 _IDENTITY_ONLY, _ALL_ALGORITHMS = 0b1, 0b111
+_NEVER = 2**31 - 1  # the core's word for it, in milliseconds
 _TURN_SECONDS, _MIN_TURNS, _MAX_TURNS = 0.01, 5, 15
 
 
@@ -56,6 +58,10 @@ class ServerOptions:
     internal_compression: bool = False
     """Whether that port takes compressed messages; the other never does."""
     internal_credentials: grpc.ServerCredentials | None = None
+    gateway_socket: Path | None = None
+    """A Unix socket on which the gateway beside us calls, and nobody else; None for none."""
+    gateway_hops: int = 0
+    """How many proxies' `x-forwarded-for` is believed on that socket: the gateway's own, and those in front of it."""
     services: Mapping[str, str] = field(default_factory=dict)
     """Internal services by a name in their certificate; see tls.PeerServices."""
     reflection: bool = False
@@ -75,6 +81,8 @@ class ServerOptions:
     costs the core 16 KiB before anything of ours runs, so this bounds what a few connections can do at once.
     """
     max_streams_per_internal_connection: int = 1_024
+    max_streams_per_gateway_connection: int = 16_384
+    """All clients of the gateway share a few connections; what each may have open is bounded by account and address."""
     max_connections: int = 8_192
     max_pending: int = 16_384
     """Calls that wait in the core for the loop to come to them; it drops what is beyond that, without a reason."""
@@ -83,6 +91,20 @@ class ServerOptions:
     connection_age_seconds: float = 600.0
     connection_age_grace_seconds: float = 30.0
     connection_idle_seconds: float = 300.0
+
+    def gateway_arguments(self) -> list[tuple[str, Any]]:
+        """The options of the gateway's socket: like the public port's, but its connections are for everybody.
+
+        None is ended for its age or its rest, which would end every watch on it at once.
+        """
+        changed: dict[str, Any] = {
+            "grpc.so_reuseport": 0,
+            "grpc.max_concurrent_streams": self.max_streams_per_gateway_connection,
+            "grpc.max_connection_idle_ms": _NEVER,
+            "grpc.max_connection_age_ms": _NEVER,
+            "grpc.http2.min_ping_interval_without_data_ms": 1_000,
+        }
+        return [(name, changed.get(name, value)) for name, value in self.channel_arguments()]
 
     def channel_arguments(self, *, internal: bool = False) -> list[tuple[str, Any]]:
         """The options as the core takes them, of the public port or of the internal one."""
@@ -249,12 +271,33 @@ def build_server(
     chain = Chain(edge, table, collector.methods)
     public = grpc.aio.server(interceptors=[chain], options=options.channel_arguments())
     port = _bind(public, options.host, options.port, options.credentials)
-    if options.internal_port is None:
-        return BuiltServer([public], port, edge, health, table)
-    # A server of its own, since the core's options are a server's, not a port's.
-    internal = grpc.aio.server(interceptors=[chain], options=options.channel_arguments(internal=True))
-    internal_port = _bind(internal, options.host, options.internal_port, options.internal_credentials)
-    return BuiltServer([public, internal], port, edge, health, table, internal_port)
+    servers, internal_port = [public], 0
+    # Servers of their own, since the core's options are a server's, not a port's.
+    if options.internal_port is not None:
+        internal = grpc.aio.server(interceptors=[chain], options=options.channel_arguments(internal=True))
+        internal_port = _bind(internal, options.host, options.internal_port, options.internal_credentials)
+        servers.append(internal)
+    if options.gateway_socket is not None:
+        # A chain of its own, since whose word counts for a caller's address is settled by where a call comes in: no
+        # header of a call to another port can make it one of the gateway's.
+        trusting = replace(edge, trusted_proxy_hops=options.gateway_hops, services=None)
+        gateway = grpc.aio.server(
+            interceptors=[Chain(trusting, table, collector.methods)], options=options.gateway_arguments()
+        )
+        _bind_socket(gateway, options.gateway_socket)
+        servers.append(gateway)
+    return BuiltServer(servers, port, edge, health, table, internal_port)
+
+
+def _bind_socket(server: grpc.aio.Server, path: Path) -> None:
+    # Of a worker that was killed; the folder is ours alone, and one worker has this place in it.
+    path.unlink(missing_ok=True)
+    address = f"unix:{path.absolute()}"
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as problem:
+        raise PortUnavailable(address) from problem
+    path.chmod(0o600)
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:

@@ -35,6 +35,7 @@ class ServerInfoServicer(server_service_pb2_grpc.ServerServiceServicer):
             currency_code=settings.currency,
             currency_digits=minor_digits(settings.currency),
             limits=_limits(settings, options, limits),
+            demo=settings.demo,
         )
         self._answer = pb.GetServerInfoResponse(server_info=info)
 

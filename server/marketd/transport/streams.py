@@ -63,6 +63,9 @@ class StreamContext:
         """Send one answer. One task writes at a time; a write that waits too long ends the stream as SLOW_CONSUMER."""
         passage = self._passage
         raw = message if isinstance(message, bytes) else message.SerializeToString()
+        if not passage.has_answered:
+            await passage.open()
+            passage.has_answered = True
         passage.writing_since = time.monotonic()
         await self._context.write(raw)
         passage.writing_since = 0.0

@@ -5,9 +5,9 @@ The protobuf parser lets control characters and enum numbers that nobody declare
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import protovalidate
 from buf.validate import validate_pb2
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.transport.behaviours import Behaviours
+from marketd.transport.idempotency import give
 from marketd.transport.refusals import MalformedRequest, RequestTooLarge
 from marketd.transport.rules import Kind, RateClass, Rule
 from marketd.transport.start_errors import RulesBroken
@@ -31,7 +32,15 @@ MAX_ITEMS = 10_000
 # Below this no list can be long enough to cost anything.
 _FEW_BYTES = 400
 
-Parse = Callable[[bytes], Message]
+
+class Parse(Protocol):
+    """The function from bytes to a valid request."""
+
+    def __call__(self, raw: bytes, request_id: str = "", /) -> Message:
+        """Raises MalformedRequest, RequestTooLarge, ValidationFailed.
+
+        `request_id` came beside the bytes, and only where the request has such a field; empty for none.
+        """
 
 
 def request_limit(rule: Rule) -> int:
@@ -53,10 +62,7 @@ class Validation:
         self._validator = _validator()
 
     def parser(self, rule: Rule) -> Parse:
-        """The function from bytes to a valid request. It raises MalformedRequest, RequestTooLarge, ValidationFailed.
-
-        Raises RulesBroken when the message's rules do not compile.
-        """
+        """The method's own. Raises RulesBroken when the message's rules do not compile."""
         collect = self._validator.collect_violations
         descriptor: Any = rule.request.DESCRIPTOR
         try:
@@ -68,7 +74,7 @@ class Validation:
         behaviours = Behaviours(descriptor)
         walk = Walk.over(descriptor)
 
-        def parse(raw: bytes) -> Message:
+        def parse(raw: bytes, request_id: str = "", /) -> Message:
             if len(raw) > limit:
                 raise RequestTooLarge(limit)
             try:
@@ -81,6 +87,8 @@ class Validation:
             if lists is not None and len(raw) > _FEW_BYTES:
                 lists.check(message)
             found: list[FieldViolation] = []
+            if request_id and (other := give(message, request_id)) is not None:
+                found.append(other)
             if walk is not None:
                 walk.judge(message, "", found)
             if not behaviours.is_idle:

@@ -9,9 +9,11 @@ import pytest
 import pytest_asyncio
 from marketd import app as composition
 from marketd.auth import operator
+from marketd.gateway.gateway import Upstream
 
 from tests.canary_looks import look_into
 from tests.e2e.matrix.people import People
+from tests.worlds.gateway import RunningGateway, running
 from tests.worlds.matrix import Market
 from tests.worlds.observed import ObservedApp
 from tests.worlds.parts import make_settings
@@ -53,6 +55,14 @@ async def market(
     for each in (second, app):
         await each.stop(0)
     await database.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def market_gateway(market: Market, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+    """A gateway in front of it."""
+    upstream = Upstream(host="127.0.0.1", port=market.app.port)
+    async with running(market.settings, tmp_path_factory.mktemp("gateway"), [upstream]) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

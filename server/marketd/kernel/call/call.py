@@ -25,7 +25,9 @@ class Call:
 
     `deadline` is on the monotonic clock, in seconds. `replayed` is set by the transactor when the answer is the stored
     first one, and read by transport for the trailing metadata. `language` is what the caller would
-    rather read (BCP 47), empty when nothing says so. `trailing` takes further trailing metadata. A servicer
+    rather read (BCP 47), empty when nothing says so. `trailing` takes further trailing metadata. `by_http` says that
+    an answer stream is read as HTTP, whose readers see no trailers; `leading` takes headers of it, before its first
+    answer. A servicer
     sets `cache_tag` when its answer is the same for every caller, so transport may keep the bytes until the tag is
     dropped (and never longer than a second). `about` is for the audit log: `<kind>/<id>` of the thing that the call is
     about, where the request does not name it; `audited` says that the effect's own transaction has written the entry.
@@ -43,6 +45,8 @@ class Call:
     cache_tag: str = ""
     about: str = ""
     audited: bool = False
+    by_http: bool = False
+    leading: list[tuple[str, str]] = field(default_factory=list)
     trailing: list[tuple[str, str]] = field(default_factory=list)
 
     def remaining_seconds(self, otherwise: float) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from typing import Final
 
-from marketd.config import with_port
+from marketd.config.forms import with_port
 
 _WAIT_SECONDS = 3.0
 
@@ -15,7 +16,10 @@ class CannotServe(Exception):
     """What keeps the server from starting, in a sentence that says what to do."""
 
 
-def reserve_port(host: str, port: int) -> socket.socket:
+SERVER_PORT: Final = "make run PORT=…, marketd serve --port …"
+
+
+def reserve_port(host: str, port: int, how_to_choose: str = SERVER_PORT) -> socket.socket:
     """Hold the port for the workers without listening on it; port 0 takes a free one.
 
     host: a name or an address, IPv6 without brackets. SO_REUSEPORT would let a stray second server take half of the
@@ -39,7 +43,7 @@ def reserve_port(host: str, port: int) -> socket.socket:
             if time.monotonic() > end:
                 raise CannotServe(
                     f"port {port} on {host} is taken by another process; stop that one or choose another port "
-                    f"(make run PORT=…, marketd serve --port …)."
+                    f"({how_to_choose})."
                 ) from error
         time.sleep(0.1)
     try:

@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from marketd.config import Settings, with_port
+from marketd.config import Settings
+from marketd.config.forms import with_port
 from marketd.embedded import EmbeddedPostgres
 from marketd.process.env_file import FILE_VARIABLE
 from marketd.process.supervision.child import Child, describe
+from marketd.process.supervision.gateway import GatewayPlace, worker_socket
 from marketd.process.supervision.port import CannotServe, reserve_port
 from marketd.schema import revision
 
@@ -29,7 +31,7 @@ _SLOW_START_SECONDS = 5.0
 
 @dataclass
 class Supervisor:
-    """Runs `settings.workers` serving processes, and a demo process once they serve.
+    """Runs `settings.workers` serving processes, and a gateway and a demo process once they serve.
 
     `say` prints a line for a person, `warn` one about trouble.
     """
@@ -39,12 +41,14 @@ class Supervisor:
     warn: Callable[[str], None]
     demo: bool = False
     only_background: bool = False
+    with_gateway: bool = False
     migrate: Callable[[str], None] | None = None
     _children: list[Child] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stderr_fd: int = -1
     _stop: bool = False
     _served: bool = False
+    _gateway: GatewayPlace | None = None
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit code. Raises CannotServe and EmbeddedPostgresError."""
@@ -55,6 +59,8 @@ class Supervisor:
         holder = None if self.only_background else reserve_port(self.settings.host, self.settings.port)
         port = holder.getsockname()[1] if holder is not None else 0
         try:
+            if self.with_gateway:
+                self._gateway = GatewayPlace.open(self.settings)
             postgres = self._start_postgres()
             try:
                 environment = self._environment(port, postgres)
@@ -65,6 +71,8 @@ class Supervisor:
                 if postgres is not None:
                     postgres.stop()
         finally:
+            if self._gateway is not None:
+                self._gateway.close()
             if holder is not None:
                 holder.close()
         self.say("Stopped.")
@@ -107,9 +115,14 @@ class Supervisor:
             "MARKETD_HOST": self.settings.host,
             "MARKETD_PORT": str(port),
             "MARKETD_WORKERS": str(self.settings.workers),
+            "MARKETD_GATEWAY_HOST": self.settings.gateway_address[0],
             FILE_VARIABLE: "",
             "PYTHONUNBUFFERED": "1",
         }
+        if self.settings.gateway_static is not None:
+            environment["MARKETD_GATEWAY_STATIC"] = str(self.settings.gateway_static)
+        if self.demo:
+            environment["MARKETD_DEMO"] = "true"
         if postgres is not None:
             environment["MARKETD_DATABASE_URL"] = postgres.dsn()
         # Read by grpc when it is imported; docs/decisions/ has the measurement.
@@ -121,6 +134,8 @@ class Supervisor:
         mode = ["--only-background"] if self.only_background else []
         for index in range(1 if self.only_background else self.settings.workers):
             place = ["--index", str(index), "--parent", str(os.getpid())]
+            if self._gateway is not None:
+                place += ["--gateway-socket", str(worker_socket(self._gateway.folder, index))]
             program = ["marketd.process.quick_import", "marketd.worker", *place, *mode]
             self._children.append(Child(f"Worker {index}", program, self.settings.hang_seconds))
         for child in self._children:
@@ -150,7 +165,9 @@ class Supervisor:
                 self._announce(port, time.monotonic() - begun)
                 if self.demo:
                     self._start_demo(environment, port)
-            elif not self._served and turn > slow:
+            if self._gateway is not None:
+                self._look_after_gateway(self._gateway, environment)
+            if not self._served and turn > slow:
                 slow = float("inf")
                 self.say("Still starting (after an installation, Python compiles the program once) …")
         self.say("Stopping: calls in flight finish first.")
@@ -199,9 +216,26 @@ class Supervisor:
         if child.process is None and time.monotonic() >= child.not_before:
             self._spawn(child, environment)
 
+    def _look_after_gateway(self, gateway: GatewayPlace, environment: Mapping[str, str]) -> None:
+        """Start it once a worker serves; say when it does itself."""
+        if gateway.child not in self._children:
+            if any(child.is_worker and child.ready is not None for child in self._children):
+                self._children.append(gateway.child)
+                self._spawn(gateway.child, environment)
+            return
+        if gateway.look() and gateway.child.process is not None:
+            again = " again" if gateway.was_ready else ""
+            gateway.was_ready = True
+            self.say(
+                f"The gateway serves{again} on {gateway.address}: gRPC, gRPC-Web and JSON "
+                f"(process {gateway.child.process.pid})."
+            )
+
     def _start_demo(self, environment: Mapping[str, str], port: int) -> None:
         target = with_port(self.settings.host, port)
         program = ["marketd.demo.live", "--target", target, "--parent", str(os.getpid())]
+        if self._gateway is not None:
+            program += ["--gateway", self._gateway.address]
         demo = Child("The demo", program, 0, is_worker=False)
         self._children.append(demo)
         self._spawn(demo, environment)
@@ -220,11 +254,17 @@ class Supervisor:
 
     def _end_children(self) -> None:
         running = [child for child in self._children if child.process is not None]
+        # The gateway goes last: what the workers still answer passes through it.
+        front = self._gateway.child if self._gateway is not None else None
+        if self._gateway is not None:
+            self._gateway.drain()
         for child in running:
-            if child.process is not None:
+            if child.process is not None and child is not front:
                 child.process.terminate()
         end = time.monotonic() + self.settings.drain_seconds + 5
-        for child in running:
+        for child in sorted(running, key=lambda each: each is front):
+            if child is front and child.process is not None:
+                child.process.terminate()
             if child.process is None:
                 continue
             try:

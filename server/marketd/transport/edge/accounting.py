@@ -23,6 +23,8 @@ from marketd.transport.passage import Passage
 
 _FLUSH_SECONDS = 0.1
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_HEALTH = "/grpc.health.v1.Health/Check"
+_GATEWAY_ASKS = "Envoy/HC"
 
 WriteLines = Callable[[str], object]
 _Entry = tuple[str, str, str, float, float, str, UUID | None]
@@ -44,8 +46,10 @@ class Accounting(Collector):
         self._epoch = time.time() - time.monotonic()
 
     def done(self, passage: Passage) -> None:
-        """Note a finished rpc."""
+        """Note a finished rpc, but for a gateway's question whether we serve that had a yes."""
         call = passage.call
+        if call.user_agent == _GATEWAY_ASKS and call.method == _HEALTH and passage.code == "OK":
+            return  # once a second, and says nothing
         self._entries.append(
             (
                 call.method,

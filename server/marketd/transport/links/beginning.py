@@ -12,6 +12,7 @@ from typing import Any
 from marketd.kernel.call import call as kernel_call
 from marketd.transport.audit_trail import AuditTrail
 from marketd.transport.deadlines import UPLOAD_MESSAGE_SECONDS
+from marketd.transport.idempotency import HEADER as IDEMPOTENCY_KEY
 from marketd.transport.links.common import Edge, Step, keeps_answers, takes_stream
 from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import HeaderRepeated
@@ -24,7 +25,7 @@ _WEIGHT = re.compile(r"[qQ]=([01](?:\.[0-9]{0,3})?)", re.ASCII)
 _PROCESS = secrets.token_hex(8)
 _COUNT = itertools.count(1)
 # What is read of a call's metadata and has one value; x-forwarded-for is a list.
-_SINGLE = frozenset({"authorization", "x-request-id"})
+_SINGLE = frozenset({"authorization", "x-request-id", IDEMPOTENCY_KEY})
 
 
 def request_id(edge: Edge, rule: Rule) -> Step:

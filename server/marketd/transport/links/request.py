@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, NoReturn
 
 from marketd.transport.deadlines import limit_seconds
-from marketd.transport.idempotency import once_key
+from marketd.transport.idempotency import HEADER, once_key, request_id_of
 from marketd.transport.links.common import Edge, Step, bound, keeps_answers, takes_stream
 from marketd.transport.passage import Passage
 from marketd.transport.refusals import MalformedRequest
@@ -80,7 +80,11 @@ def same_answers(edge: Edge, rule: Rule) -> Step | None:
 
 
 def parse_and_validate(edge: Edge, rule: Rule) -> Step | None:
-    """Make the request a message that keeps its contract. Streamed requests are parsed one by one as they are read."""
+    """Make the request a message that keeps its contract. Streamed requests are parsed one by one as they are read.
+
+    The header that may stand for the request id counts where the method takes one, but for streams: theirs is in the
+    first message.
+    """
     if takes_stream(rule):
         return None
     parse: Parse = edge.validation.parser(rule)
@@ -88,7 +92,11 @@ def parse_and_validate(edge: Edge, rule: Rule) -> Step | None:
     def step(passage: Passage) -> None:
         passage.message = parse(passage.raw or b"")
 
-    return step
+    def with_key(passage: Passage) -> None:
+        key = passage.headers.get(HEADER)
+        passage.message = parse(passage.raw or b"", "" if key is None else request_id_of(key, passage.call.caller))
+
+    return step if rule.idempotency is Idempotency.NONE else with_key
 
 
 def idempotency(edge: Edge, rule: Rule) -> Step | None:

@@ -71,6 +71,7 @@ class ServerInfo(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     CURRENCY_DIGITS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    DEMO_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The version of the server, such as `0.1.0`."""
     contract_digest: _builtins.str
@@ -81,6 +82,8 @@ class ServerInfo(_message.Message):
     """The one currency of the marketplace, as its ISO 4217 code."""
     currency_digits: _builtins.int
     """How many decimal digits amounts of the currency have; an amount with more is refused."""
+    demo: _builtins.bool
+    """Whether it was started with the demo's data, whose passwords everybody knows; never in production."""
     @_builtins.property
     def limits(self) -> Global___ServerLimits:
         """What the server takes."""
@@ -93,10 +96,11 @@ class ServerInfo(_message.Message):
         currency_code: _builtins.str = ...,
         currency_digits: _builtins.int = ...,
         limits: Global___ServerLimits | None = ...,
+        demo: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "currency_code", b"currency_code", "currency_digits", b"currency_digits", "limits", b"limits", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_digest", b"contract_digest", "currency_code", b"currency_code", "currency_digits", b"currency_digits", "demo", b"demo", "limits", b"limits", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
