@@ -12,8 +12,10 @@ from marketd.gateway.envoy.names import extension, seconds, typed
 from marketd.gateway.gateway import Gateway
 
 HEADER_BYTES: Final = 12 * 1024
-"""The workers take 16 KiB, in which every header counts 32 bytes more than it has, and the gateway adds some: what passes
-here must not be refused there, by the core of gRPC and in its words."""
+"""The workers take 16 KiB, in which every header counts 32 bytes more than it has, and the gateway adds some.
+
+What passes here must not be refused there, by the core of gRPC and in its words.
+"""
 HEADER_SECONDS: Final = 10.0
 FIRST_BYTE_SECONDS: Final = 5.0
 STREAMS_OF_CONNECTION: Final = 128
