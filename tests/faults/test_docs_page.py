@@ -43,10 +43,12 @@ async def test_the_page_shows_the_calls_and_makes_one_at_its_own_address(served:
             async with page.expect_response(f"{base}/v1/users/me") as answered:
                 await page.click("button:text-is('TRY')")
             answer = await answered.value
+            told = json.loads(await answer.body())
+            sent = await answer.request.all_headers()
         finally:
             await browser.close()
     assert answer.status == 200
-    assert json.loads(await answer.body())["user"]["email"]
-    assert (await answer.request.all_headers())["authorization"] == f"Bearer {token}"
+    assert told["user"]["email"] == ADMIN_EMAIL
+    assert sent["authorization"] == f"Bearer {token}"
     assert faults == []
     assert all(url.startswith(f"{base}/") for url in asked), asked
