@@ -1,4 +1,6 @@
-"""Build the page of clients/web/hello into its dist/, which is committed: `make run` serves it without Node.
+"""Build the page of clients/web/hello into its dist/, or with --check only say whether that is up to date.
+
+dist/ is committed, so that `make run` serves the page without Node.
 
 The stubs come from marketplace/contract.binpb, as `make stubs` has built it. The same pinned tools give the same
 bytes; a test holds that dist/ is what the sources build.
@@ -6,6 +8,7 @@ bytes; a test holds that dist/ is what the sources build.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -90,7 +93,10 @@ def _run(*command: str | Path) -> None:
 
 
 def main() -> int:
-    """Build, check the types, and replace what is committed."""
+    """Build, check the types, and replace what is committed; or compare, where exit 1 names the files that differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with what is committed instead of replacing it")
+    check: bool = parser.parse_args().check
     if not (PAGE / "node_modules").exists():
         print("The packages of the page are not there: `make .tools/.complete` fetches them, or says why it cannot.")
         return 1
@@ -98,6 +104,8 @@ def main() -> int:
         out = Path(folder)
         try:
             build(out)
+            if check:
+                return _compare(out)
             check_types()
         except subprocess.CalledProcessError as refused:
             return refused.returncode
@@ -108,6 +116,14 @@ def main() -> int:
     size = sum(file.stat().st_size for file in DIST.iterdir())
     print(f"Built {DIST.relative_to(ROOT)} ({size // 1024} KiB)")
     return 0
+
+
+def _compare(out: Path) -> int:
+    built, committed = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in (out, DIST))
+    stale = sorted(name for name in built.keys() | committed.keys() if built.get(name) != committed.get(name))
+    if stale:
+        print("The page is stale; run `make web`. Different:", *stale, sep="\n  ")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

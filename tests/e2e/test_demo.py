@@ -17,10 +17,16 @@ from marketd.demo.records import DemoOptions
 from marketd.demo.seed import seed, signed_in
 from marketd.demo.simulation import simulate
 from marketd.demo.steps import run_demo
+from marketd.demo.visitors import serve_visitors
 from marketd.process.process import App
+from marketplace.auth.v1 import user_service_pb2
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
+from marketplace_client import MarketplaceClient, watch_order
 
 from tests.canaries import MARK
 
@@ -177,3 +183,37 @@ async def test_simulated_couriers_set_out_with_orders(app: App, admin: tuple[str
         await asyncio.wait([running], timeout=20)
     assert running.done()
     assert running.exception() is None
+
+
+async def test_what_a_visitor_orders_is_brought_without_anybodys_help(app: App, admin: tuple[str, str]) -> None:
+    target = f"127.0.0.1:{app.port}"
+    logins = await seed(target, *admin)
+    serving = asyncio.create_task(serve_visitors(target, logins, asyncio.Event(), pause_seconds=0, beat_seconds=0.005))
+    try:
+        async with asyncio.timeout(60), signed_in(target, logins.visitor.email, logins.password) as client:
+            order_id = await ordered_by_a_visitor(client)
+            seen: list[int] = []
+            async for message in watch_order(client, order_id):
+                if (kind := message.WhichOneof("event")) in {"snapshot", "changed"}:
+                    seen.append(getattr(message, kind).order.state)
+            assert seen[-1] == order_pb2.ORDER_STATE_DELIVERED
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+
+
+async def ordered_by_a_visitor(client: MarketplaceClient) -> str:
+    """An order of the first thing that is sold, to the address that the visitor has; paid for."""
+    listed = (await client.catalog.ListProducts(catalog_service_pb2.ListProductsRequest(page_size=1))).products
+    read = catalog_service_pb2.GetProductRequest(product_id=listed[0].product_id)
+    variant = (await client.catalog.GetProduct(read)).product.variants[0]
+    await client.cart.AddCartItem(cart_service_pb2.AddCartItemRequest(variant_id=variant.variant_id, quantity=1))
+    (home,) = (await client.user.ListAddresses(user_service_pb2.ListAddressesRequest())).addresses
+    quote = await client.cart.QuoteOrder(cart_service_pb2.QuoteOrderRequest(address_id=home.address_id))
+    place = order_service_pb2.PlaceOrderRequest(quote_token=quote.quote_token, expected_total=quote.total)
+    (order,) = (await client.order.PlaceOrder(place)).order_group.orders
+    pay = payment_service_pb2.ConfirmPaymentRequest(
+        payment_id=order.payment_id, payment_method=payment_pb2.PaymentMethod(sandbox="ok")
+    )
+    await client.payment.ConfirmPayment(pay)
+    return order.order_id

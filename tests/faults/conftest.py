@@ -63,7 +63,7 @@ def with_demo() -> Iterator[Served]:
     """Two workers with demo data, which have shown a newcomer all that they show."""
     with tempfile.TemporaryDirectory(prefix="mf-") as folder:
         Path(folder).chmod(0o755)
-        server = Served(Path(folder), demo=True, settings={"PATH": pasting.path()})
+        server = Served(Path(folder), demo=True, gateway=has_envoy(), settings={"PATH": pasting.path()})
         try:
             server.start()
             server.wait_for(DEMO_SHOWN, seconds=90)

@@ -64,6 +64,7 @@ def test_nothing_has_to_be_said_in_development() -> None:
             {"media_bucket_url": "s3://b", "media_bucket_public_url": "http://pictures.example"},
             "MARKETD_MEDIA_BUCKET_PUBLIC_URL begins with http://",
         ),
+        ({"demo": True}, "MARKETD_DEMO is set"),
         ({"failpoints": Path("/tmp/failpoints")}, "MARKETD_FAILPOINTS is set"),  # noqa: S108 - never written to
     ],
 )

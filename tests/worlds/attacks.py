@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -258,20 +258,28 @@ ATTACKS: Final[dict[str, Callable[[Attack], Awaitable[None]]]] = {
 }
 
 
-async def _run(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]], name: str, attack: Attack) -> None:
-    await attacks[name](attack)
-    await attack.rest()
-    print(json.dumps({"begun": attack.begun, "ends": attack.ends, "connections": len(attack.connections)}), flush=True)  # noqa: T201
-    for connection in attack.connections:
-        await connection.close()
+async def _run(kinds: Sequence[Callable[[Attack], Awaitable[None]]], port: int, seconds: float) -> None:
+    attacks = [Attack(port, seconds) for _ in kinds]
+    await asyncio.gather(*(kind(attack) for kind, attack in zip(kinds, attacks, strict=True)))
+    report = {
+        "begun": sum(attack.begun for attack in attacks),
+        "ends": sum((attack.ends for attack in attacks), Counter()),
+        "connections": sum(len(attack.connections) for attack in attacks),
+    }
+    await asyncio.gather(*(attack.rest() for attack in attacks))
+    print(json.dumps(report), flush=True)  # noqa: T201
+    for attack in attacks:
+        for connection in attack.connections:
+            await connection.close()
 
 
 def main(attacks: Mapping[str, Callable[[Attack], Awaitable[None]]]) -> None:
-    """One of them, as the command line says."""
+    """One of them, as the command line says, or several at once: NAME,NAME."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(16_384, hard) if hard > 0 else 16_384, hard))
     os.nice(5)
-    asyncio.run(_run(attacks, sys.argv[1], Attack(int(sys.argv[2]), float(sys.argv[3]))))
+    kinds = [attacks[name] for name in sys.argv[1].split(",")]
+    asyncio.run(_run(kinds, int(sys.argv[2]), float(sys.argv[3])))
 
 
 if __name__ == "__main__":

@@ -136,10 +136,11 @@ async def running(
 
 def _add_limiter(configured: Path) -> None:
     made = json.loads(configured.read_text())
-    (connection,) = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
-    routes = connection["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
     header = {"name": "x-limited", "present_match": True}
-    routes.insert(0, {**routes[-1], "match": {"prefix": "/", "headers": [header]}, "direct_response": {"status": 429}})
+    for chain in made["static_resources"]["listeners"][0]["filter_chains"]:
+        routes = chain["filters"][-1]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+        limit = {"match": {"prefix": "/", "headers": [header]}, "direct_response": {"status": 429}}
+        routes.insert(0, {**routes[-1], **limit})
     configured.write_text(json.dumps(made))
 
 

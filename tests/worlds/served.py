@@ -73,6 +73,8 @@ class Served:
             "MARKETD_LEASE": "PT1S",
             "MARKETD_JOB_LEASE": "PT3S",
             "MARKETD_DRAIN_SECONDS": "5",
+            # Counting by address makes Envoy start a second later.
+            "MARKETD_GATEWAY_CONNECTIONS_OF_ADDRESS": "0",
             "MARKETD_LOG_FORMAT": "json",
             "MARKETD_ACCESS_LOG": "true",
             "MARKETD_SECRET": f"the secret of the tests {MARK}",

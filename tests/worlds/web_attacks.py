@@ -138,7 +138,7 @@ async def _frames(attack: Attack, kind: int, flags: int, body: bytes, *, stream:
                 while attack.going and not writer.is_closing():
                     writer.write(flood)
                     await writer.drain()
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.05)
                 attack.ends["CLOSED" if writer.is_closing() else "OPEN"] += 1
                 writer.close()
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketd.config.currencies import CURRENCY_DIGITS
-from marketd.config.forms import WEB_ADDRESS, bare_host, duration, origins, split_port
+from marketd.config.forms import bare_host, duration, origins, public_folder, split_port
 
 DATA_DIR: Final = Path(".marketd")
 DEVELOPMENT_SECRET = "development-secret-not-for-production"  # noqa: S105 - the name says it; production refuses it
@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     )
     gateway_static: Path | None = Field(None, description="A folder of pages that the gateway serves.")
     gateway_max_connections: int = Field(10_000, ge=1, description="Connections of clients; more are closed at once.")
+    gateway_connections_of_address: int = Field(
+        2_500,
+        ge=0,
+        description="Connections of an address and of those that are counted with it, an eighth of all; 0 counts none.",
+    )
     gateway_body_bytes: int = Field(
         1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="The longest body of a request in JSON, uploads aside."
     )
@@ -344,11 +349,7 @@ class Settings(BaseSettings):
     @field_validator("media_bucket_public_url")
     @classmethod
     def _where_a_browser_can_go(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if not WEB_ADDRESS.fullmatch(value):
-            raise ValueError("must be a web address without ? and #, such as https://pictures.shop.example/folder/")
-        return value.rstrip("/") + "/"
+        return None if value is None else public_folder(value)
 
     @field_validator("rate_limits")
     @classmethod

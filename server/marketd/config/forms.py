@@ -13,8 +13,9 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 # Sums with today's date must stay dates.
 _LONGEST: Final = timedelta(days=36_525)
 _ISO: Final = TypeAdapter(timedelta)
-WEB_ADDRESS: Final = re.compile(
-    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
+_WEB_ADDRESS: Final = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?"
+    r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
 )
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 _WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
@@ -65,3 +66,10 @@ def origins(given: tuple[str, ...]) -> tuple[str, ...]:
             "https://shop.example or http://localhost:5173; or * alone"
         )
     return given
+
+
+def public_folder(text: str) -> str:
+    """The web address of a folder, with a slash at its end. Raises ValueError."""
+    if not _WEB_ADDRESS.fullmatch(text):
+        raise ValueError("must be a web address without ? and #, such as https://pictures.shop.example/folder/")
+    return text.rstrip("/") + "/"

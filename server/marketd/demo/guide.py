@@ -1,4 +1,4 @@
-"""What `serve --demo` tells a newcomer: who can sign in, and commands to paste into any shell, in any folder.
+"""What `serve --demo` tells a newcomer: the page to open, who can sign in, and commands to paste in any folder.
 
 It fits a screen. Only tools that are there are named, and what a command needs is there once it is printed.
 """
@@ -21,6 +21,7 @@ _PRODUCTS = "marketplace.catalog.v1.CatalogService/ListProducts"
 _SEARCH = "marketplace.catalog.v1.CatalogService/SearchProducts"
 _ORDERS = "marketplace.order.v1.OrderService/ListOrders"
 _BEARER = '-H "authorization: Bearer $TOKEN"'
+_FIRST_PRODUCT = "/v1/products?pageSize=1"
 _PAGE = """'{"pageSize": 2}'"""
 _SLIP = """'{"query": "celebartion cakes", "pageSize": 2}'"""
 
@@ -32,14 +33,20 @@ def tool(name: str) -> str | None:
     return shlex.quote(str(Path(found).absolute())) if found is not None else None
 
 
-def commands(target: str, logins: SeededLogins) -> list[tuple[str, list[str]]]:
-    """Groups of commands under what they are for; within one, later ones may use variables that earlier ones set."""
+def commands(target: str, logins: SeededLogins, gateway: str = "") -> list[tuple[str, list[str]]]:
+    """Groups of commands under what they are for; within one, later ones may use variables that earlier ones set.
+
+    gateway: its address; empty without one.
+    """
     marketd = tool("marketd") or f"{shlex.quote(str(Path(sys.executable).absolute()))} -m marketd"
     where = "" if target == DEFAULT_TARGET else f" --target {shlex.quote(target)}"
     if not is_this_machine(target):  # an address of this machine by which others reach it, too
         where += " --plaintext"
     admin = "" if logins.admin.email == ADMIN_EMAIL else f" --admin-email {shlex.quote(logins.admin.email)}"
-    groups = [
+    groups = []
+    if gateway and shutil.which("curl") is not None:
+        groups.append(("JSON over HTTP", [f"curl {shlex.quote(gateway + _FIRST_PRODUCT)}"]))
+    groups += [
         ("The whole story, each step checked", [f"{marketd} demo{where}{admin}"]),
         ("A delivery, watched live", [f"{marketd} demo --watch{where}{admin}"]),
     ]
@@ -67,19 +74,21 @@ def _caller(target: str) -> str | None:
     return None
 
 
-def show(console: Console, target: str, logins: SeededLogins) -> None:
-    """Print logins and commands."""
+def show(console: Console, target: str, logins: SeededLogins, gateway: str = "") -> None:
+    """Print the page, logins and commands. gateway: its address, where it serves the page; empty without one."""
 
     def line(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    if gateway:
+        line(f"Open {gateway}/ in a browser: sign in as {logins.visitor.email}, order, and watch the courier come.")
     sellers, buyers = [shop.login for shop in logins.shops], logins.buyers
     people = ", ".join(_named(group) for group in ((logins.admin,), sellers, buyers, logins.couriers))
     line(f"Demo logins: {people}; the password is {logins.password}")
     if logins.admin_password != logins.password:
         line("The admin's is the one that MARKETD_ADMIN_PASSWORD holds here; `demo` needs it too.")
     line("Commands to paste, in any folder:")
-    for what, lines in commands(target, logins):
+    for what, lines in commands(target, logins, gateway):
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")

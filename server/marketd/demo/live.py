@@ -59,7 +59,7 @@ async def _seed(target: str, email: str, password: str) -> SeededLogins:
     return await seed(target, email, password)
 
 
-async def run(target: str, email: str, password: str, console: Console) -> None:
+async def run(target: str, email: str, password: str, console: Console, gateway: str = "") -> None:
     """Seed, tell, and simulate until SIGTERM, SIGINT or SIGQUIT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ async def run(target: str, email: str, password: str, console: Console) -> None:
         await asyncio.wait((seeding,))
         return
     logins = seeding.result()
-    show(console, target, logins)
+    show(console, target, logins, gateway)
     # Beside all else: nobody waits for pictures to begin.
     decorating = asyncio.create_task(_decorate(target, logins, console))
     await simulate(target, logins, stop)
@@ -97,6 +97,7 @@ async def _decorate(target: str, logins: SeededLogins, console: Console) -> None
 def command(
     target: Annotated[str, typer.Option()],
     parent: Annotated[int, typer.Option()],
+    gateway: Annotated[str, typer.Option(help="Where its page is; empty without one.")] = "",
     ready_fd: Annotated[int | None, typer.Option()] = None,
     admin_email: Annotated[str, typer.Option(envvar="MARKETD_ADMIN_EMAIL")] = ADMIN_EMAIL,
     admin_password: Annotated[str, typer.Option(envvar="MARKETD_ADMIN_PASSWORD")] = PASSWORD,
@@ -106,10 +107,12 @@ def command(
     if ready_fd is not None:
         os.close(ready_fd)
     console = Console(soft_wrap=True)
+    scheme, _, where = gateway.partition("://")
+    page = f"{scheme}://{reachable(where)}" if gateway else ""
     console.print("Adding demo data …")
     try:
         ensure_admin(admin_email, admin_password)
-        asyncio.run(run(reachable(target), admin_email, admin_password, console))
+        asyncio.run(run(reachable(target), admin_email, admin_password, console, page))
     except (CheckFailed, MarketplaceError) as error:
         typer.echo(f"marketd demo: {error}", err=True)
         raise typer.Exit(1) from None

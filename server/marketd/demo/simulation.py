@@ -49,19 +49,24 @@ async def simulate(
     pause_seconds: the least and the most that people take before they buy, accept and have things ready, after the
     first time.
     """
+    ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        lanes = [
-            group.create_task(_lane(target, logins, number, pause_seconds))
+        tasks = [group.create_task(serve_visitors(target, logins, ready))]
+        # Signing in takes its time, and a person who has just ordered waits for it.
+        tasks += [
+            group.create_task(_lane(target, logins, number, pause_seconds, ready))
             for number in range(min(len(logins.couriers), len(logins.buyers)))
         ]
-        lanes.append(group.create_task(serve_visitors(target, logins)))
         await stop.wait()
-        for lane in lanes:
-            lane.cancel()
+        for task in tasks:
+            task.cancel()
 
 
-async def _lane(target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float]) -> None:
-    """One lane for ever: whatever goes wrong is logged, and the lane signs in anew."""
+async def _lane(
+    target: str, logins: SeededLogins, number: int, pause_seconds: tuple[float, float], ready: asyncio.Event
+) -> None:
+    """One lane from `ready` on, for ever: whatever goes wrong is logged, and the lane signs in anew."""
+    await ready.wait()
     await asyncio.sleep(number * 1.5 * pause_seconds[0])  # the lanes should not march in step
     while True:
         try:

@@ -36,15 +36,22 @@ _ON_THE_WAY = (delivery_pb2.DELIVERY_STATE_PICKED_UP, delivery_pb2.DELIVERY_STAT
 
 
 async def serve_visitors(
-    target: str, logins: SeededLogins, *, pause_seconds: float = _PAUSE_SECONDS, beat_seconds: float = 1.0
+    target: str,
+    logins: SeededLogins,
+    ready: asyncio.Event,
+    *,
+    pause_seconds: float = _PAUSE_SECONDS,
+    beat_seconds: float = 1.0,
 ) -> None:
     """Look after visitors' orders for ever: whatever goes wrong is logged, and everybody signs in anew.
 
-    pause_seconds: what shops take to accept, and to have things ready. beat_seconds: see Rider.
+    ready: set once everybody has signed in. pause_seconds: what shops take to accept, and to have things ready.
+    beat_seconds: see Rider.
     """
     while True:
         try:
             async with _Visitors.open(target, logins, pause_seconds, beat_seconds) as visitors:
+                ready.set()
                 await visitors.run()
         except* MarketplaceError as failed:
             _log.info("demo.visitors_stumbled", reasons=[str(error) for error in failed.exceptions])

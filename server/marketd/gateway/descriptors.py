@@ -40,6 +40,7 @@ def rest_descriptors() -> FileDescriptorSet:
 def _copy(file: FileDescriptorProto) -> FileDescriptorProto:
     copied = FileDescriptorProto()
     copied.CopyFrom(file)
+    copied.ClearField("source_code_info")  # comments are two thirds of it all, and Envoy reads none
     return copied
 
 

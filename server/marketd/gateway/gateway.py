@@ -56,6 +56,7 @@ class Gateway:
     media_url: str | None = None
     access_log: bool = True
     max_connections: int = 10_000
+    connections_of_address: int = 0
     body_bytes: int = 1024 * 1024
     upload_bytes: int = 6 * 1024 * 1024
     """For files in JSON: base64 makes four bytes of three."""
@@ -84,6 +85,7 @@ def gateway_of(settings: Settings, upstreams: tuple[Upstream, ...] = ()) -> Gate
         media_url=settings.media_bucket_public_url,
         access_log=settings.show_access_log,
         max_connections=settings.gateway_max_connections,
+        connections_of_address=settings.gateway_connections_of_address,
         body_bytes=settings.gateway_body_bytes,
         idle_seconds=settings.gateway_idle_seconds,
     )

@@ -41,6 +41,7 @@ async def test_it_names_its_version_its_contract_and_its_currency(market: Market
     written = composition.descriptor_set().SerializeToString(deterministic=True)
     assert info.contract_digest == hashlib.sha256(written).hexdigest()
     assert (info.currency_code, info.currency_digits) == (market.settings.currency, 2)
+    assert not info.demo, "nobody has started it with demo data"
 
 
 async def test_every_limit_is_told(market: Market) -> None:

@@ -8,9 +8,11 @@ export function showFailure(box: HTMLElement, thrown: unknown, area?: HTMLElemen
   const failure = failureOf(thrown);
   clearFailure(box, area);
   box.dataset["reason"] = failure.reason || Code[failure.code];
-  box.append(el("p", {}, failure.message), el("p", { class: "reason" }, reasonLine(failure)));
+  // The message repeats the first field, where there are fields.
+  if (failure.fields.length === 0) box.append(el("p", {}, failure.message));
   const items = failure.fields.map(({ path, problem }) => el("li", {}, el("code", {}, path), ` ${problem}`));
   if (items.length > 0) box.append(el("ul", {}, ...items));
+  box.append(el("p", { class: "reason" }, reasonLine(failure)));
   box.hidden = false;
   let first: HTMLElement | undefined;
   for (const input of area?.querySelectorAll<HTMLElement>("[data-field]") ?? []) {

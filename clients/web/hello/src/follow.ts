@@ -1,6 +1,5 @@
 // Following one order: its states until a delivery is made, then the delivery with the courier on the map. One stream at
 // a time, because a browser keeps only six connections to an address that speaks HTTP/1.1.
-import { Code } from "@connectrpc/connect";
 import type { LatLng } from "../gen/google/type/latlng_pb.js";
 import { DeliveryOutcome, DeliveryState, type DeliveryCourier, type Eta } from "../gen/marketplace/delivery/v1/delivery_pb.js";
 import { OrderState, type Order } from "../gen/marketplace/order/v1/order_pb.js";
@@ -28,6 +27,9 @@ export class Follow {
   private position: LivePosition | undefined;
   private courier: DeliveryCourier | undefined;
   private eta: Eta | undefined;
+  private isOver = false;
+  // A resumed watch begins with how things are now, and then tells each change that was missed: only those are news.
+  private isNews = true;
 
   /** onOrder: an order as it is now. onMove: the delivery has changed its state, and perhaps the order with it. */
   constructor(
@@ -46,6 +48,8 @@ export class Follow {
     this.end();
     const stop = (this.stop = new AbortController());
     this.door = this.position = this.courier = this.eta = undefined;
+    this.isOver = false;
+    this.isNews = true;
     this.map.clear();
     this.story.replaceChildren();
     say(this.where, "");
@@ -100,7 +104,8 @@ export class Follow {
   private tellDelivery({ event }: WatchDeliveryResponse): void {
     switch (event.case) {
       case "snapshot":
-        this.tellDeliveryState(event.value.state, event.value.outcome);
+        if (this.isNews) this.tellDeliveryState(event.value.state, event.value.outcome);
+        this.isNews = false;
         this.courier = event.value.courier;
         this.eta = event.value.eta;
         this.door = event.value.dropoffPoint ?? this.door;
@@ -122,7 +127,10 @@ export class Follow {
         this.eta = event.value.eta;
         this.tellState("LATE", "It will be later than promised");
         break;
-      default: // stops show in the states; heartbeats and resets say nothing to people
+      case "reset": // changes were lost, and the snapshot that follows is all that there is
+        this.isNews = true;
+        return;
+      default: // stops show in the states, and heartbeats say nothing to people
         return;
     }
     this.tellWhere();
@@ -136,7 +144,8 @@ export class Follow {
 
   private tellDeliveryState(state: DeliveryState, outcome: DeliveryOutcome): void {
     this.tellState(`DELIVERY_${DeliveryState[state]}`, deliveryState(state, outcome));
-    if (state === DeliveryState.CLOSED) this.map.rest();
+    this.isOver = state === DeliveryState.CLOSED;
+    if (this.isOver) this.map.rest();
   }
 
   /** Adds to the story what is not its last line already: a snapshot may say what is known. */
@@ -148,6 +157,10 @@ export class Follow {
   }
 
   private tellWhere(): void {
+    if (this.isOver) {
+      say(this.where, "");
+      return;
+    }
     const who = this.courier?.firstName;
     const point = this.position?.point;
     const parts = [who === undefined ? "" : `${who} brings it`];
@@ -170,7 +183,7 @@ function linkText(link: Link): string {
     case "live":
       return link.breaks === 0 ? "Live" : `Live again, resumed ${link.breaks === 1 ? "once" : `${link.breaks} times`}`;
     case "broken":
-      return `Connection lost (${link.why.reason || Code[link.why.code]}); it resumes where it stood`;
+      return `Connection lost${link.why.reason && ` (${link.why.reason})`}; it resumes where it stood`;
     case "over":
       return "The delivery has ended";
   }

@@ -82,7 +82,7 @@ function card(
     foot.replaceChildren(select, confirm);
     select.focus();
   };
-  foot.append(button("Add to cart", choose, { "aria-label": `Add ${product.title} to the cart` }));
+  foot.append(button("Add to cart", choose, { "aria-label": `Add to cart: ${product.title}` }));
   return item;
 }
 

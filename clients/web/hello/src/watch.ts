@@ -8,6 +8,7 @@ const LONGEST_PAUSE_MS = 5_000;
 /** Three heartbeats and some slack. */
 const SILENCE_MS = 35_000;
 
+/** How the stream stands; `breaks` counts how often it broke, not how often it was tried again. */
 export type Link =
   | { readonly kind: "connecting" }
   | { readonly kind: "live"; readonly breaks: number }
@@ -35,6 +36,7 @@ export async function watch<M extends Watched>(
   let breaks = 0;
   let pause = FIRST_PAUSE_MS;
   let renewed = false;
+  let isLive = false;
   show({ kind: "connecting" });
   while (!signal.aborted) {
     try {
@@ -42,6 +44,7 @@ export async function watch<M extends Watched>(
         token = message.resumeToken || token;
         pause = FIRST_PAUSE_MS;
         renewed = false;
+        isLive = true;
         show({ kind: "live", breaks });
         tell(message);
       }
@@ -56,7 +59,8 @@ export async function watch<M extends Watched>(
         continue;
       }
       if (!isPassing(why) && !isTooFast(why)) throw error;
-      breaks += 1;
+      if (isLive) breaks += 1;
+      isLive = false;
       const pauseMs = Math.max(why.pauseMs, jittered(pause));
       show({ kind: "broken", breaks, pauseMs, why });
       await sleep(pauseMs, signal);

@@ -1,25 +1,31 @@
 """What one client, and all of them together, may take of the gateway.
 
-Nothing here counts by address: Envoy has no bound on connections of one address (docs/operations.md). The workers count
-calls and streams by address, and what a connection costs without any is small.
+Connections of one address are counted in addresses.py; its calls and streams by the workers.
 """
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Final
 
 from marketd.gateway.envoy.names import extension, seconds, typed
 from marketd.gateway.gateway import Gateway
 
 HEADER_BYTES: Final = 12 * 1024
-"""The workers take 16 KiB, in which every header counts 32 bytes more than it has, and the gateway adds some.
-
-What passes here must not be refused there, by the core of gRPC and in its words.
-"""
+"""The workers take 16 KiB, in which every header counts 32 bytes more than it has, and the gateway adds some: what
+passes here must not be refused there, by the core of gRPC and in its words."""
 HEADER_SECONDS: Final = 10.0
 FIRST_BYTE_SECONDS: Final = 5.0
 STREAMS_OF_CONNECTION: Final = 128
 BUFFER_BYTES: Final = 64 * 1024
+SEND_BYTES: Final = 128 * 1024
+"""Of each connection in the kernel, which doubles it; by itself it would take several MiB for a client that is slow or
+does not read. A client a tenth of a second away still gets 20 Mbit/s on one connection."""
+REQUESTS_AT_ONCE: Final = 8
+"""Of what one connection sends in one go; then the others have their turn."""
+ACCEPTED_AT_ONCE: Final = 16
+RELEASED_BYTES: Final = 32 * 1024 * 1024
+"""A second, of memory that a burst has left free."""
 HEAP_BYTES: Final = 1024 * 1024 * 1024
 
 _HEAP: Final = "envoy.resource_monitors.fixed_heap"
@@ -66,6 +72,11 @@ def _action(name: str, of_heap: float) -> dict[str, Any]:
         "name": f"envoy.overload_actions.{name}",
         "triggers": [{"name": _HEAP, "threshold": {"value": of_heap}}],
     }
+
+
+def allocator() -> dict[str, Any]:
+    """What is free goes back to the system bit by bit, so that a burst does not hold its memory for ever."""
+    return {"bytes_to_release": RELEASED_BYTES, "memory_release_interval": "1s"}
 
 
 def connection_options() -> dict[str, Any]:
@@ -122,6 +133,15 @@ def listener_bounds(gateway: Gateway) -> dict[str, Any]:
         first = "tls_inspector", "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
     return {
         "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "max_connections_to_accept_per_socket_event": ACCEPTED_AT_ONCE,
+        "socket_options": [
+            {
+                "description": "bytes that wait in the kernel for a client to read them",
+                "level": socket.SOL_SOCKET,
+                "name": socket.SO_SNDBUF,
+                "int_value": SEND_BYTES,
+            }
+        ],
         # A client that reads nothing for so long holds memory for nothing.
         "per_connection_buffer_high_watermark_timeout": seconds(gateway.idle_seconds),
         # They wait for the first bytes; who sends none in time is closed. HTTP itself would wait for five minutes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from marketd.gateway.envoy.bounds import overload_manager
+from marketd.gateway.envoy.bounds import REQUESTS_AT_ONCE, allocator, overload_manager
 from marketd.gateway.envoy.files import PROGRAM_SIZE
 from marketd.gateway.envoy.listener import listener
 from marketd.gateway.envoy.upstream import cluster
@@ -19,9 +19,16 @@ def configuration(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
         "admin": _admin(gateway.admin),
         "static_resources": {"listeners": [listener(gateway, services)], "clusters": [cluster(gateway)]},
         "overload_manager": overload_manager(gateway),
+        "memory_allocator_manager": allocator(),
         "layered_runtime": {
             "layers": [
-                {"name": "marketd", "static_layer": {"re2.max_program_size.error_level": PROGRAM_SIZE}},
+                {
+                    "name": "marketd",
+                    "static_layer": {
+                        "re2.max_program_size.error_level": PROGRAM_SIZE,
+                        "http.max_requests_per_io_cycle": REQUESTS_AT_ONCE,
+                    },
+                }
             ]
         },
     }

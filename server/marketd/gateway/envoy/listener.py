@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from marketd.gateway.envoy.access_log import access_log
+from marketd.gateway.envoy.addresses import filter_chains
 from marketd.gateway.envoy.bounds import connection_options, http2_options, listener_bounds, stream_times
 from marketd.gateway.envoy.files import COMPRESSED_TYPES, filters
 from marketd.gateway.envoy.metadata import no_keys, rest_metadata
@@ -35,7 +36,7 @@ def listener(gateway: Gateway, services: Sequence[str]) -> dict[str, Any]:
         # Connections are shared out evenly among the threads by the system.
         "enable_reuse_port": True,
         **listener_bounds(gateway),
-        "filter_chains": [chain],
+        **filter_chains(gateway, chain),
     }
 
 

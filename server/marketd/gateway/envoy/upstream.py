@@ -59,13 +59,15 @@ def _endpoint(upstream: Upstream) -> dict[str, Any]:
 
 def _health_check() -> dict[str, Any]:
     return {
-        "timeout": "2s",
+        # A worker that computes may be late; after so long without an answer the supervisor replaces it anyway.
+        "timeout": "5s",
         "interval": "1s",
         "no_traffic_interval": "1s",
         # A worker that was started anew is called as soon as it says so.
         "unhealthy_interval": "0.25s",
         "no_traffic_healthy_interval": "1s",
-        "unhealthy_threshold": 2,
+        # One that drains says so once, and is sent nothing more.
+        "unhealthy_threshold": 1,
         "healthy_threshold": 1,
         "always_log_health_check_failures": False,
         "grpc_health_check": {},
@@ -77,7 +79,7 @@ def _http2() -> dict[str, Any]:
         _OPTIONS,
         explicit_http_config={
             "http2_protocol_options": {
-                "max_concurrent_streams": 1_024,
+                "max_concurrent_streams": 1024,
                 # Small for a stream, so that its worker soon feels a slow reader; large for the connection, which all
                 # readers share.
                 "initial_stream_window_size": 65_536,

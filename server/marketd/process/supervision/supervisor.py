@@ -234,6 +234,8 @@ class Supervisor:
     def _start_demo(self, environment: Mapping[str, str], port: int) -> None:
         target = with_port(self.settings.host, port)
         program = ["marketd.demo.live", "--target", target, "--parent", str(os.getpid())]
+        if self._gateway is not None:
+            program += ["--gateway", self._gateway.address]
         demo = Child("The demo", program, 0, is_worker=False)
         self._children.append(demo)
         self._spawn(demo, environment)
