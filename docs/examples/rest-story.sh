@@ -6,7 +6,7 @@ set -eu
 API=$1
 RUN=${RUN:-$(date +%s)-$$}             # a part of every name and key, so that the story can be told again
 WORK=$(mktemp -d)
-trap 'kill ${WATCH:-} 2>/dev/null || true; rm -rf "$WORK"' EXIT
+trap 'kill ${WATCH:-} ${ORDER_WATCH:-} 2>/dev/null || true; rm -rf "$WORK"' EXIT
 
 # call METHOD PATH TOKEN [JSON [IDEMPOTENCY-KEY]]: prints the answer; an error is shown, and ends the story.
 call() {
@@ -124,6 +124,7 @@ step the order is paid
 curl --silent --no-buffer --max-time 60 --header "Authorization: Bearer $BUYER" \
   "$API/v1/orders/$ORDER:watch" >"$WORK/order.ndjson" &
 ORDER_WATCH=$!
+until_ok grep -q '"snapshot"' "$WORK/order.ndjson"
 call POST "/v1/orders/$ORDER:accept" "$OWNER" '{"prepDuration": "60s"}' accept >/dev/null
 call POST "/v1/orders/$ORDER:markReady" "$OWNER" '{}' ready >/dev/null
 step the seller accepts and prepares
@@ -139,7 +140,7 @@ step the courier picks it up
 
 curl --silent --no-buffer --max-time 60 --header "Authorization: Bearer $BUYER" \
   "$API/v1/deliveries/$DELIVERY:watch" >"$WORK/watch.ndjson" &
-WATCH="$! $ORDER_WATCH"
+WATCH=$!
 saw() { grep -q "$1" "$WORK/watch.ndjson"; }
 until_ok saw '"snapshot"'
 step the buyer watches
@@ -157,7 +158,7 @@ step the courier rides, and the buyer sees where
 CODE=$(call GET "/v1/deliveries/$DELIVERY" "$BUYER" | field delivery.dropoffCode)
 call POST "/v1/deliveries/$DELIVERY:complete" "$COURIER" "{\"code\": \"$CODE\"}" complete >/dev/null
 until_ok saw DELIVERY_STATE_CLOSED
-wait "${WATCH%% *}"                      # the watch ends by itself when the delivery is closed
+wait "$WATCH"                      # the watch ends by itself when the delivery is closed
 delivered() {
   [ "$(call GET "/v1/orders/$ORDER" "$BUYER" | field order.state)" = ORDER_STATE_DELIVERED ]
 }
@@ -165,6 +166,6 @@ until_ok delivered
 step delivered
 
 for state in PAID ACCEPTED READY OUT_FOR_DELIVERY DELIVERED; do
-  grep -q "ORDER_STATE_$state\"" "$WORK/order.ndjson" || { echo "the watch never said $state" >&2; exit 1; }
+  until_ok grep -q "ORDER_STATE_$state\"" "$WORK/order.ndjson"
 done
 step the order\'s watch told every state
