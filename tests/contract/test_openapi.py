@@ -39,6 +39,7 @@ OF_THE_GATEWAY = (413, 415, 431)
 
 def operation(name: str) -> dict[str, Any]:
     """The operation of an rpc, such as `OrderService_CancelOrder`."""
+    found: dict[str, Any]
     [found] = [each for each in OPERATIONS.values() if each["operationId"] == name]
     return found
 
