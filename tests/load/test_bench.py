@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.worlds.gateway import require_envoy
+
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GROUPS = {
@@ -116,6 +118,27 @@ def test_the_machine_is_named_and_a_quick_run_claims_nothing(report: dict[str, A
     assert {"python", "grpcio", "platform"} <= report["machine"].keys()
     assert report["noise"]["trusted"] is False
     assert "quick" in report["noise"]["message"]
+
+
+@pytest.mark.faults
+def test_the_gateway_is_measured_beside_the_direct_way() -> None:
+    require_envoy()
+    found = measured("gateway")
+    assert [operation["name"] for operation in found["operations"]] == [
+        "GetProduct hot",
+        "ListProducts hot",
+        "AddCartItem",
+    ]
+    for operation in found["operations"]:
+        assert list(operation["ways"]) == ["direct", "grpc", "grpc-web", "rest"]
+        direct = operation["ways"]["direct"]["server_cpu_us"]
+        for way, figures in operation["ways"].items():
+            assert figures["rps"] > 0
+            assert 0 < figures["p50_ms"] <= figures["p99_ms"]
+            assert figures["server_cpu_us"] > 0
+            assert way == "direct" or figures["envoy_cpu_us"] > 0
+            assert figures["ratio"] == pytest.approx(figures["server_cpu_us"] / direct, rel=0.02)
+    assert found["noise"]["trusted"] is False
 
 
 def test_an_unknown_group_is_refused_with_those_that_exist(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
 from marketd.bench import cpu, h2load, plan, work
 from marketd.bench.clients import LoadFailed
+from marketd.bench.load_web import WebConnection, WebRefused
 from marketd.bench.measure import Figures, Measured
 from marketd.bench.operations import Plain, Target
 from marketd.bench.plan import BacklogSql, FloorMethod, Shape
@@ -64,6 +67,44 @@ def _measured(
 def test_h2load_reports_what_it_saw() -> None:
     found = h2load.found_in(PRINTED.format(bodies=60), LOG, CALL)
     assert (found.count, found.seconds, found.latencies_us) == (4, 0.0015, [400, 300, 200, 500])
+
+
+def test_bodies_may_differ_by_what_they_are_allowed_and_no_more() -> None:
+    web = replace(CALL, content_type="application/grpc-web+proto", body_bytes=14, slack_bytes=1)
+    for bodies in (52, 60):
+        assert h2load.found_in(PRINTED.format(bodies=bodies), LOG, web).count == 4
+    for bodies in (51, 61):
+        with pytest.raises(LoadFailed):
+            h2load.found_in(PRINTED.format(bodies=bodies), LOG, web)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", b"ab"),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\na\r\n0123456789\r\n0\r\n\r\n",
+            b"a0123456789",
+        ),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno", None),
+    ],
+)
+async def test_answers_by_http_are_read_whole_and_judged(answer: bytes, body: bytes | None) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        connection = await WebConnection.open(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for _ in range(2):  # on one connection
+            if body is None:
+                with pytest.raises(WebRefused, match="404"):
+                    await connection.call("GET", "/", "", "", b"")
+            else:
+                assert await connection.call("GET", "/", "", "", b"") == body
+        connection.close()
 
 
 def test_refusals_that_h2load_counts_as_successes_void_the_measure() -> None:

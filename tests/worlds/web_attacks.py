@@ -31,6 +31,11 @@ async def _open(attack: Attack, number: int) -> list[Streams]:
     return found
 
 
+def _still(attack: Attack) -> bool:
+    """The same as `going`, for loops in a loop that has asked it."""
+    return attack.going
+
+
 async def _end(attack: Attack, opened: list[Streams]) -> None:
     """Count who was closed, and what was said."""
     for reader, writer in opened:
@@ -73,7 +78,7 @@ async def huge_bodies(attack: Attack) -> None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", attack.port)
                 attack.begun += 1
                 writer.write(_POST + b"content-length: 1073741824\r\n\r\n")
-                while attack.going:
+                while _still(attack):
                     writer.write(part)
                     await writer.drain()
                     await asyncio.sleep(0.002)
@@ -135,7 +140,7 @@ async def _frames(attack: Attack, kind: int, flags: int, body: bytes, *, stream:
                 writer.write(PREFACE + frame(SETTINGS, 0, 0, b""))
                 if stream:
                     writer.write(frame(1, 4, stream, block("/marketplace.catalog.v1.CatalogService/ListProducts")))
-                while attack.going and not writer.is_closing():
+                while _still(attack) and not writer.is_closing():
                     writer.write(flood)
                     await writer.drain()
                     await asyncio.sleep(0.05)

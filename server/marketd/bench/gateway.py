@@ -31,7 +31,7 @@ from marketd.bench.servers import Running, complaints, run_command, settings_env
 from marketd.bench.world import World
 from marketd.embedded import EmbeddedPostgres
 
-ROUNDS, QUICK_ROUNDS = 7, 1
+ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
 _WARM_UP_SHARE = 0.3
 _LOAD_PROCESSES = 2

@@ -41,7 +41,7 @@ def command(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that it works, in seconds.")] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each operation [5, gateway 7, quick 1].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each operation [5, quick 1].")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of the imported file [100000, quick 2000].")] = None,
     products: Annotated[
         Path | None, typer.Option(help="With search: the products (NDJSON, also .gz). With growth: whose words to use.")
