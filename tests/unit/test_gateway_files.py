@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+from marketd.commands.settings import require_static_folder
+from marketd.config import Settings
 from marketd.gateway.envoy import files
 from marketd.gateway.static import StaticFolderUnfit, check_static_folder, hello_pages
 
@@ -44,6 +47,17 @@ def test_what_is_no_folder_is_refused(folder: Path) -> None:
     for path in (folder / "missing", folder / "index.html"):
         with pytest.raises(StaticFolderUnfit, match="is not a folder"):
             check_static_folder(path, ())
+
+
+def test_a_command_ends_with_what_is_wrong_with_the_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_static_folder(Settings(gateway_static=folder, data_dir=tmp_path / "data"))
+    require_static_folder(Settings())
+    with pytest.raises(typer.Exit) as ended:
+        require_static_folder(Settings(gateway_static=tmp_path, data_dir=tmp_path / "data"))
+    assert ended.value.exit_code == 2
+    assert "name a folder of pages alone" in capsys.readouterr().err
 
 
 def test_the_page_that_comes_with_it_is_there_and_may_be_served() -> None:

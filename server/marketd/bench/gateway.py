@@ -1,16 +1,18 @@
 """What the gateway costs: the same calls straight to a worker and through Envoy, in turn on one server.
 
 The server is compared with itself: what a call costs its worker must not depend on the way that it came. Envoy's own
-processor time stands beside it.
+processor time stands beside it. What both use at rest is measured first and taken off: the ways differ in their calls a
+second, and timers would weigh more on a call of the slow ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +36,7 @@ from marketd.embedded import EmbeddedPostgres
 ROUNDS, QUICK_ROUNDS = 5, 1
 _SECONDS, _QUICK_SECONDS = 2.0, 0.15
 _WARM_UP_SHARE = 0.3
+_REST_SECONDS, _QUICK_REST_SECONDS = 5.0, 0.5
 _LOAD_PROCESSES = 2
 AT_MOST = 1.1
 """The most that a call may cost a worker through the gateway as gRPC, as a multiple of what it costs straight."""
@@ -184,6 +187,8 @@ class _Measuring:
     size: Round
     rounds: int
     progress: Callable[[str], None]
+    resting: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Processor seconds a second of the worker and of Envoy, without calls."""
 
     async def run(self, dsn: str, folder: Path) -> GatewayMeasured:
         """Seed the marketplace, then all calls, each in all its ways."""
@@ -194,8 +199,20 @@ class _Measuring:
                 ["create-admin", "--email", world.admin_email, "--password-stdin"], environment, world.password + "\n"
             )
             self.progress("preparing shops, products and carts")
+            self.progress("looking what the server and Envoy use at rest")
+            await self._rest()
             measured = [await self._measure(world, call, clients) async for call in gateway_calls.calls(world)]
         return GatewayMeasured(measured, self.rounds, self.size.quick)
+
+    async def _rest(self) -> None:
+        used, begun = self._used(), time.monotonic()
+        await asyncio.sleep(_QUICK_REST_SECONDS if self.size.quick else _REST_SECONDS)
+        seconds = time.monotonic() - begun
+        self.resting[:] = [(now - then) / seconds for now, then in zip(self._used(), used, strict=True)]
+
+    def _used(self) -> tuple[float, float]:
+        """The processor time of the worker and of Envoy so far, in seconds."""
+        return cpu.seconds_of(self.server.pids), cpu.seconds_of([self.envoy])
 
     async def _measure(self, world: World, call: Call, clients: LoadClients) -> CallMeasured:
         ways = list(Way)
@@ -219,15 +236,16 @@ class _Measuring:
         before: list[float] = []
 
         def begin() -> None:
-            before[:] = [cpu.seconds_of(self.server.pids), cpu.seconds_of([self.envoy])]
+            before[:] = [*self._used(), time.monotonic()]
 
         try:
             found = await (h2load.run(load, begin) if isinstance(load, SameCall) else clients.run(load, begin))
         except LoadFailed as failure:
             raise LoadFailed(f"{call.name} as {way}: {failure}") from None
+        seconds = time.monotonic() - before[2]
         server, envoy = (
-            cpu.seconds_of(self.server.pids) - before[0],
-            cpu.seconds_of([self.envoy]) - before[1],
+            max(0.0, now - then - rest * seconds)
+            for now, then, rest in zip(self._used(), before[:2], self.resting, strict=True)
         )
         latencies = sorted(found.latencies_us)
         return WayFigures(
