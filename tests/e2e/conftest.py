@@ -76,8 +76,8 @@ async def shared_gateway(
 async def gateway(shared_gateway: RunningGateway) -> RunningGateway:
     """The same, once it knows of a worker that serves.
 
-    The workers live in this process, in a loop that rests while tests with loops of their own run: they are silent then,
-    and the gateway takes them for dead.
+    The workers live in this process, in a loop that rests while tests with loops of their own run: they are silent
+    then, and the gateway takes them for dead.
     """
     await shared_gateway.until_serving()
     return shared_gateway
