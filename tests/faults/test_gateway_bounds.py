@@ -28,7 +28,7 @@ CALLS_AT_ONCE_MIB = 256
 """Of 8,000 calls in flight at once; each takes Envoy some 22 KiB."""
 TIMES_SLOWER = 10
 COSTLY_MS = {"without a message": 1_000.0, "headers without end": 1_000.0}
-"""What a 99th percentile may be in any case: these two are work for Envoy itself, on the cores that callers have too."""
+"""What a 99th percentile may be in any case: these two are work for Envoy itself, on the cores that callers use too."""
 CASES = {
     "waiting": ("idle,silent,slow_headers,slow_bodies", 4.0),
     "without a message": ("headers_only", 3.0),
