@@ -79,4 +79,4 @@ faults: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run the long fault scenarios, and 
 	@$(BIN)/python -m pytest -n 0 -m "faults and alone" $(ARGS) || [ $$? = 5 ]
 
 clean: ## Remove what make made (the data in .marketd stays).
-	@rm -rf $(VENV) .third_party .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .third_party .tools clients/web/hello/node_modules clients/web/hello/gen .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -53,7 +53,8 @@ def response(status: int, of: dict[str, Any]) -> dict[str, Any]:
     """An operation's response, which may stand among the components."""
     found: dict[str, Any] = of["responses"][str(status)]
     name = found.get("$ref", "").rpartition("/")[2]
-    return DOCUMENT["components"]["responses"][name] if name else found
+    shared: dict[str, dict[str, Any]] = DOCUMENT["components"]["responses"]
+    return shared[name] if name else found
 
 
 def parameters(of: dict[str, Any], place: str) -> dict[str, dict[str, Any]]:
@@ -72,9 +73,11 @@ def test_redocly_finds_nothing(tmp_path: Path) -> None:
     file = tmp_path / "openapi.json"
     file.write_bytes(written(services()))
     config = ROOT / "tests" / "node" / "redocly.yaml"
-    quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     said = succeed(
-        fetched("node"), program, "lint", file, "--config", config, "--format", "json", folder=tmp_path, **quiet
+        *(fetched("node"), program, "lint", file, "--config", config, "--format", "json"),
+        folder=tmp_path,
+        REDOCLY_TELEMETRY="off",
+        REDOCLY_SUPPRESS_UPDATE_NOTICE="true",
     )
     assert json.loads(said[said.index("{") :])["problems"] == []
 

@@ -62,7 +62,7 @@ def pages(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateway(
+async def shared_gateway(
     shared_settings: Settings, workers: tuple[Worker, Worker], sockets: tuple[Path, Path], pages: Path
 ) -> AsyncIterator[RunningGateway]:
     """One gateway in front of the shared workers, as `serve --gateway` has it. It lets pages of ORIGIN call."""
@@ -70,6 +70,17 @@ async def gateway(
     bounds: dict[str, Any] = {"idle_seconds": 15.0, "origins": (ORIGIN,)}
     async with running(shared_settings, sockets[0].parent, upstreams, static=pages, **bounds) as made:
         yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway(shared_gateway: RunningGateway) -> RunningGateway:
+    """The same, once it knows of a worker that serves.
+
+    The workers live in this process, in a loop that rests while tests with loops of their own run: they are silent
+    then, and the gateway takes them for dead.
+    """
+    await shared_gateway.until_serving()
+    return shared_gateway
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def test_a_client_of_grpc_gets_a_status_with_its_details(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await get(cart_service_pb2.GetCartRequest(), timeout=5, metadata=metadata)
     error = from_rpc_error(refused.value)
-    assert (error.code, error.reason) == expected
+    assert (error.code, error.reason, error.retry_after) == (*expected, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,10 @@ class RunningGateway:
         """The lines that it has written."""
         return (self.folder / "log").read_text().splitlines()
 
+    async def until_serving(self) -> None:
+        """Wait until a worker answers behind it."""
+        await asyncio.to_thread(_wait_until_ready, self, True)
+
     async def fetch(self, path: str, body: Any = None, **more: Any) -> tuple[int, Mapping[str, str], bytes]:
         """The same as `http`, while the loop goes on: workers in this process answer in it."""
         return await asyncio.to_thread(self.http, path, body, **more)

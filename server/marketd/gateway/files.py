@@ -88,9 +88,9 @@ def command_line(envoy: Path, configured: Path, settings: Settings, *, is_json: 
         "immediate",
         "--log-level",
         _LEVELS.get(settings.log_level.upper(), "warning"),
-        # It would warn of each end that it was asked for.
+        # It would warn of each end that it was asked for, and at each start, eighty times, that its file server is new.
         "--component-log-level",
-        "main:error",
+        "main:error,misc:error",
         "--log-format",
         _JSON_LINE if is_json else _PLAIN_LINE,
     ]

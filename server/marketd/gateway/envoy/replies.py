@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]  # the wheel has no types
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # the wheel has no types
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from marketd.kernel.call.reasons import Reason
@@ -18,6 +18,7 @@ HEALTH_PATH: Final = "/healthz"
 
 _INVALID_ARGUMENT, _DEADLINE_EXCEEDED, _NOT_FOUND, _RESOURCE_EXHAUSTED = 3, 4, 5, 8
 _UNIMPLEMENTED, _INTERNAL, _UNAVAILABLE = 12, 13, 14
+_RETRY_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,13 @@ class Reply:
         return {"code": self.code, "message": self.message, "details": [info]}
 
     def details(self) -> str:
-        """The same as gRPC carries it in `grpc-status-details-bin`."""
+        """The same as gRPC carries it in `grpc-status-details-bin`; with when to come again, for HTTP a header."""
         status = Status(code=self.code, message=self.message)
         status.details.add().Pack(ErrorInfo(reason=self.reason.value, domain=DOMAIN))
+        if self.code in (_RESOURCE_EXHAUSTED, _UNAVAILABLE):
+            retry = RetryInfo()
+            retry.retry_delay.seconds = _RETRY_SECONDS
+            status.details.add().Pack(retry)
         return base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
 
 

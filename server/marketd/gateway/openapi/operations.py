@@ -142,7 +142,8 @@ class Operations:
         if method.output_type.full_name == _HTTP_BODY and _IF_NONE_MATCH in method.input_type.fields_by_name:
             headers = {"etag": {"$ref": "#/components/headers/Etag"}}
             answers["304"] = {"description": "The reader has these bytes already.", "headers": headers}
-        causes = self._refusals.of_method(rule, words, method.input_type) | OF_HEADERS
+        causes = self._refusals.of_method(rule, words, method.input_type)
+        causes |= OF_HEADERS
         if body:
             causes |= OF_BODIES
         for status in sorted(causes):

@@ -280,7 +280,8 @@ def _reached(messages: Iterable[Descriptor]) -> frozenset[str]:
 
 def _must_be(field: FieldDescriptor, way: Way) -> bool:
     """Whether a message that goes this way always has the field."""
-    if not field.containing_type.full_name.startswith(_OURS):
+    message = field.containing_type
+    if message is None or not message.full_name.startswith(_OURS):
         return field.full_name in values.ALWAYS_THERE
     if way is Way.PATCH:
         return False
