@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import gzip
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from marketd.gateway.gateway import Upstream
 
-from tests.worlds.gateway import RunningGateway
+from tests.worlds.gateway import RunningGateway, running
+from tests.worlds.parts import make_settings
 from tests.worlds.raw_http2 import CONTINUATION, HEADERS, PREFACE, Connection, block, frame, message
 from tests.worlds.web_attacks import DATA, PRIORITY, SETTINGS
 
@@ -141,3 +145,34 @@ async def test_nothing_compressed_is_unpacked(gateway: RunningGateway) -> None:
     raw.say(call, message(bomb, compressed=True))
     assert (await raw.end_of(call, SOON)).status == "12"
     await raw.close()
+
+
+async def test_an_address_has_so_many_connections_and_leaves_the_others_theirs() -> None:
+    most = 3
+    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
+        away = Upstream(socket=Path(folder) / "nobody.sock")
+        async with running(
+            make_settings(), Path(folder), [away], serving=False, connections_of_address=most
+        ) as gateway:
+            held = [await ask_from(gateway, "127.0.0.1") for _ in range(most)]
+            assert all(status == b"404" for status, _ in held)
+            assert (await ask_from(gateway, "127.0.0.1"))[0] == b""
+            # Of many addresses most are counted apart from the first.
+            others = [await ask_from(gateway, f"127.0.0.{number}") for number in range(2, 18)]
+            assert sum(status == b"404" for status, _ in others) >= 8
+            held[0][1].close()
+            async with asyncio.timeout(SOON):
+                while (await ask_from(gateway, "127.0.0.1"))[0] != b"404":  # noqa: ASYNC110 - Envoy says nothing of it
+                    await asyncio.sleep(0.05)
+            for _, writer in (*held, *others):
+                writer.close()
+
+
+async def ask_from(gateway: RunningGateway, address: str) -> tuple[bytes, asyncio.StreamWriter]:
+    """The status of a page that is missing, empty on a connection that is closed at once; the connection stays open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, local_addr=(address, 0))
+    writer.write(b"GET /missing HTTP/1.1\r\nhost: a\r\n\r\n")
+    async with asyncio.timeout(SOON):
+        with contextlib.suppress(ConnectionError):
+            return (await reader.read(12))[9:], writer
+    return b"", writer

@@ -27,13 +27,18 @@ MEMORY_MIB = 150
 CALLS_AT_ONCE_MIB = 256
 """Of 8,000 calls in flight at once; each takes Envoy some 22 KiB."""
 TIMES_SLOWER = 10
+COSTLY_MS = {"without a message": 1_000.0, "headers without end": 1_000.0}
+"""What a 99th percentile may be in any case: these two are work for Envoy itself, on the cores that callers use too."""
 CASES = {
-    "waiting": ("idle,silent,slow_headers,slow_bodies,headers_only", 5.0),
-    "sudden connections": ("thousands", 5.0),
-    "sudden calls": ("at_once", 10.0),
-    "not reading": ("unread_files", 5.0),
-    "floods": ("rapid_reset,continuation,settings_flood,empty_data,priorities", 5.0),
-    "too much": ("huge_bodies,json_bombs,big_metadata,window_zero", 5.0),
+    "waiting": ("idle,silent,slow_headers,slow_bodies", 4.0),
+    "without a message": ("headers_only", 3.0),
+    "sudden connections": ("thousands", 4.0),
+    "sudden calls": ("at_once", 8.0),
+    "not reading files": ("unread_files", 3.0),
+    "not reading calls": ("window_zero", 3.0),
+    "floods": ("rapid_reset,settings_flood,empty_data,priorities", 3.0),
+    "headers without end": ("continuation", 3.0),
+    "too much": ("huge_bodies,json_bombs,big_metadata", 3.0),
 }
 
 
@@ -82,7 +87,7 @@ def test_an_attack_on_the_gateway_costs_nobody_else_for_long(
         workers_peak = max(workers_peak, workers())
         return envoy()
 
-    quiet = asyncio.run(honest(port, 2.0))
+    quiet = asyncio.run(honest(port, 1.0))
     pid, before, workers_before = behind.gateway_pid, envoy(), workers()
     report, met, peak = asyncio.run(attack(port, names, seconds, memory, "tests.worlds.web_attacks"))
     p99, during = quiet.percentile_ms(0.99), met.percentile_ms(0.99)
@@ -97,7 +102,7 @@ def test_an_attack_on_the_gateway_costs_nobody_else_for_long(
     assert set(quiet.ends) == {"OK"}
     assert set(met.ends) <= {"OK", "UNAVAILABLE/OVERLOADED/retry"}, met.ends
     assert met.ends["OK"]
-    assert during <= TIMES_SLOWER * max(p99, QUIET_MS)
+    assert during <= max(TIMES_SLOWER * max(p99, QUIET_MS), COSTLY_MS.get(case, 0.0))
     assert peak - before <= (CALLS_AT_ONCE_MIB if case == "sudden calls" else MEMORY_MIB)
     assert workers_peak - workers_before <= MEMORY_MIB
     end = time.monotonic() + 20

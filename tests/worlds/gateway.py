@@ -121,7 +121,8 @@ async def running(
         host="127.0.0.1",
         port=port,
         admin=Admin(socket=folder / ADMIN_SOCKET),
-        **changes,
+        # Counting by address makes Envoy start a second later.
+        **{"connections_of_address": 0, **changes},
     )
     configured = write_files(gateway, folder)
     if limiter:

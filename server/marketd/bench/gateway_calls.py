@@ -21,7 +21,11 @@ from marketd.bench.world import CALL_SECONDS, Account, World, bearer, gather
 GRPC_WEB = "application/grpc-web+proto"
 JSON = "application/json"
 _BUYERS = 64
-_H2LOAD_CALLS_A_SECOND = 1_500
+PACE = 400
+"""Calls a second of the reads: one that the slowest way holds too. What a call costs a worker depends on how many come
+at once, since it works them off together, so ways are compared at one pace."""
+_PAUSE_SECONDS = 0.1
+"""Between the calls of AddCartItem, for the same reason: longer than any way takes."""
 
 
 class Way(StrEnum):
@@ -50,24 +54,26 @@ class Call:
         if len(self.requests) > 1 or not h2load.is_installed():
             return [self._part(way, target, part, size) for part in split([*self.requests] * parts, parts)]
         token, message, _ = self.requests[0]
-        count = max(200, int(size.seconds * _H2LOAD_CALLS_A_SECOND))
+        count = max(80, int(size.seconds * PACE))
         path = self.rest_path if way is Way.REST else self.path
         content_type = {Way.WEB: GRPC_WEB, Way.REST: ""}.get(way, h2load.GRPC)
         length = await self._body_bytes(way, gateway)
         # Trailers are in the body of gRPC-Web, and a request id gets longer as they are counted.
         slack = 16 if way is Way.WEB else 0
-        return SameCall(target, path, token, message, 0, count, content_type, length, slack)
+        return SameCall(target, path, token, message, 0, count, content_type, length, slack, PACE)
 
     def _part(self, way: Way, target: str, part: Sequence[tuple[str, bytes, bytes]], size: Round) -> Work:
         if way in (Way.DIRECT, Way.GRPC):
             messages = [(token, message) for token, message, _ in part]
-            return Calls(target, self.path, messages, IN_FLIGHT, CONNECTIONS, size.seconds)
+            return Calls(target, self.path, messages, IN_FLIGHT, CONNECTIONS, size.seconds, _PAUSE_SECONDS)
         if way is Way.WEB:
             bodies = [(token, framed(message)) for token, message, _ in part]
-            return WebCalls(target, "POST", self.path, GRPC_WEB, bodies, IN_FLIGHT, size.seconds)
+            return WebCalls(target, "POST", self.path, GRPC_WEB, bodies, IN_FLIGHT, size.seconds, _PAUSE_SECONDS)
         bodies = [(token, body) for token, _, body in part]
         content_type = JSON if bodies[0][1] else ""
-        return WebCalls(target, self.verb, self.rest_path, content_type, bodies, IN_FLIGHT, size.seconds)
+        return WebCalls(
+            target, self.verb, self.rest_path, content_type, bodies, IN_FLIGHT, size.seconds, _PAUSE_SECONDS
+        )
 
     async def _body_bytes(self, way: Way, gateway: str) -> int:
         """How long the body of an answer is."""

@@ -33,7 +33,7 @@ class SameCall:
 
     As gRPC, unless `content_type` says otherwise; with an empty one it is a GET without a body. `body_bytes`: how long
     a whole body of an answer is where that is not gRPC's five bytes and the answer; `slack_bytes`: by how much bodies
-    may differ, far less than an answer has.
+    may differ, far less than an answer has. With `per_second` calls come at that pace, else in a closed loop.
     """
 
     target: str
@@ -45,6 +45,7 @@ class SameCall:
     content_type: str = GRPC
     body_bytes: int | None = None
     slack_bytes: int = 0
+    per_second: int = 0
 
 
 def is_installed() -> bool:
@@ -63,6 +64,8 @@ async def run(given: SameCall, begin: Callable[[], object]) -> Found:
         body, log = Path(name) / "body", Path(name) / "log"
         arguments = ["-n", str(given.count), "-c", str(_CONNECTIONS), "-m", str(_STREAMS), "-t", "1"]
         arguments += ["--log-file", str(log)]
+        if given.per_second:
+            arguments += ["--rps", str(given.per_second / _CONNECTIONS)]
         if given.content_type:
             body.write_bytes(framed(given.request))
             arguments += ["-d", str(body), "-H", f"content-type: {given.content_type}", "-H", "te: trailers"]

@@ -86,6 +86,8 @@ async def web_calls(given: WebCalls) -> AsyncIterator[Callable[[], Awaitable[Fou
                 latencies.append((time.perf_counter_ns() - started) // 1000)
                 if time.perf_counter() - begun > given.seconds:
                     return
+                if given.pause_seconds:
+                    await asyncio.sleep(given.pause_seconds)
 
         async with asyncio.TaskGroup() as tasks:
             for connection in connections:

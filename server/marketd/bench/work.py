@@ -30,7 +30,8 @@ class Calls:
 class WebCalls:
     """Calls by HTTP/1.1 in a closed loop, one in flight on each connection.
 
-    `requests`: (access token or "", body) taken in turn. An empty `content_type` is sent as none.
+    `requests`: (access token or "", body) taken in turn. An empty `content_type` is sent as none. `pause_seconds` lie
+    between an answer and the next call.
     """
 
     target: str
@@ -40,6 +41,7 @@ class WebCalls:
     requests: Sequence[tuple[str, bytes]]
     in_flight: int
     seconds: float
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
