@@ -23,7 +23,7 @@ from tests.canaries import MARK
 from tests.run_postgres import Databases
 
 # They speak to a server or to nobody; `serve` brings a database of its own, and has its own tests below.
-WITHOUT_DATABASE = {"bench", "demo", "descriptors", "healthcheck", "openapi", "policy", "serve", "token"}
+WITHOUT_DATABASE = {"bench", "demo", "descriptors", "gateway", "healthcheck", "openapi", "policy", "serve", "token"}
 ARGUMENTS = {
     "check": [],
     "create-admin": ["--email", "boss@shop.example", "--password-stdin"],

@@ -30,9 +30,11 @@ class Story:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def story(gateway: RunningGateway) -> Story:
+async def story(shared_gateway: RunningGateway) -> Story:
     """The story, told to the shared workers."""
     installed("curl")
+    gateway = shared_gateway
+    await gateway.until_serving()
     run = secrets.token_hex(4)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where its python3 is
     process = await asyncio.create_subprocess_exec(
