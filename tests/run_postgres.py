@@ -1,4 +1,4 @@
-"""A pytest plugin: one embedded PostgreSQL a run, with a migrated template, and a database of its own for each test.
+"""A pytest plugin: one embedded PostgreSQL a run, with a migrated template, and for each test a database as migrated.
 
 The cluster belongs to the run, not to a worker: it lies in the run's folder (tests/run_folder.py) and goes with it. The
 workers start the server, attach to it and stop it in whatever order they come and go.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -21,8 +23,10 @@ from marketd.schema import migrate
 from tests import run_folder
 from tests.canaries import MARK
 from tests.canary_looks import Tail
+from tests.run_emptying import Emptying, Fresh
 
 TEMPLATE = "marketplace_template"
+_T = TypeVar("_T")
 
 
 class Place:
@@ -82,51 +86,78 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[EmbeddedPostgres]:
 
 
 class Databases:
-    """Databases that are made while the test before runs, and removed while the next one does."""
+    """Databases for tests, each as migrated: made or emptied while the test before runs."""
 
     def __init__(self, postgres: EmbeddedPostgres, background: ThreadPoolExecutor) -> None:
-        self._dsn = postgres.dsn("postgres")
+        self._dsn = postgres.dsn
         self._background = background
         # One connection for all of them: to open one takes a quarter of the time of making a database.
         self._runner = asyncio.Runner()
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._fresh: Fresh | None = None
+        self._emptying: dict[str, Emptying] = {}
         self._removals: list[Future[None]] = []
-        self._next = self._make()
+        self._ready: deque[Future[str | None]] = deque([self._do(self._make)])
 
     def take(self) -> str:
-        """The name of a migrated database that nobody has used."""
-        name, made = self._next
-        made.result()
-        self._next = self._make()
+        """The name of a database that is as the migrations made it."""
+        name = None
+        while name is None:
+            name = (self._ready.popleft() if self._ready else self._do(self._make)).result()
+        if not self._ready:
+            self._ready.append(self._do(self._make))
         return name
+
+    def give_back(self, name: str) -> None:
+        """Have it emptied for another test, or removed when that cannot be done."""
+        self._ready.append(self._do(lambda: self._empty(name)))
 
     def remove(self, name: str) -> None:
         """Begin to remove it, and whoever is still connected to it."""
-        self._removals.append(self._do(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        self._removals.append(self._do(lambda: self._drop(name)))
 
     def close(self) -> None:
         """End the background, and raise what has gone wrong in it."""
-        self._background.submit(self._hang_up).result()
-        for removal in self._removals:
+        self._do(self._hang_up).result()
+        for removal in (*self._removals, *self._ready):
             removal.result()
 
-    def _make(self) -> tuple[str, Future[None]]:
+    def _do(self, work: Callable[[], Coroutine[None, None, _T]]) -> Future[_T]:
+        return self._background.submit(lambda: self._runner.run(work()))
+
+    async def _make(self) -> str:
         name = f"test_{new_id().hex}"
         # Copying files takes a third of writing every page through the log, which nobody replays here.
-        return name, self._do(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY FILE_COPY')
+        if self._fresh is None:
+            self._fresh = await Fresh.read(self._dsn(name))
+        return name
 
-    def _do(self, statement: str) -> Future[None]:
-        return self._background.submit(lambda: self._runner.run(self._execute(statement)))
+    async def _empty(self, name: str) -> str | None:
+        assert self._fresh is not None  # it was made here
+        emptying = self._emptying.get(name)
+        if emptying is None:
+            emptying = self._emptying[name] = await Emptying.on(self._dsn(name), self._fresh)
+        if await emptying.once_more():
+            return name
+        del self._emptying[name]
+        await emptying.close()
+        await self._drop(name)
+        return None
+
+    async def _drop(self, name: str) -> None:
+        await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _execute(self, statement: str) -> None:
         if self._connection is None:
-            self._connection = await asyncpg.connect(self._dsn)
+            self._connection = await asyncpg.connect(self._dsn("postgres"))
         await self._connection.execute(statement)
 
-    def _hang_up(self) -> None:
+    async def _hang_up(self) -> None:
+        for emptying in self._emptying.values():
+            await emptying.close()
         if self._connection is not None:
-            self._runner.run(self._connection.close())
-        self._runner.close()
+            await self._connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +174,7 @@ def database_url(postgres: EmbeddedPostgres, databases: Databases) -> Iterator[s
     """A migrated database of the test's own."""
     name = databases.take()
     yield _url(postgres, name)
-    databases.remove(name)
+    databases.give_back(name)
 
 
 @pytest.fixture(scope="session")
