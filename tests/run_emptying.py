@@ -105,7 +105,7 @@ class Emptying:
         await connection.execute(_PART)
         if await connection.fetchval(_SHAPE) != fresh.shape:
             return False
-        filled: dict[str, int] = dict(await connection.fetch(_FILLED))
+        filled = {row["name"]: row["bytes"] for row in await connection.fetch(_FILLED)}
         if sum(filled.values()) > _MOST_BYTES:
             return False
         if used := filled.keys() - fresh.tables:

@@ -119,8 +119,10 @@ class Databases:
     def close(self) -> None:
         """End the background, and raise what has gone wrong in it."""
         self._do(self._hang_up).result()
-        for removal in (*self._removals, *self._ready):
+        for removal in self._removals:
             removal.result()
+        for ready in self._ready:
+            ready.result()
 
     def _do(self, work: Callable[[], Coroutine[None, None, _T]]) -> Future[_T]:
         return self._background.submit(lambda: self._runner.run(work()))
