@@ -1,9 +1,12 @@
 #!/bin/sh
 # A purchase from the first login to the door, by curl alone. It opens a shop, hires a courier, and buys; what it makes
 # stays. Python reads fields out of the answers, as jq would.
-#   ADMIN_EMAIL=… ADMIN_PASSWORD=… sh docs/examples/rest-story.sh http://127.0.0.1:50052
+#   sh docs/examples/rest-story.sh http://127.0.0.1:50052
+# signs in as the demo's admin; anywhere else ADMIN_EMAIL and ADMIN_PASSWORD say who approves shops and couriers.
 set -eu
-API=$1
+API=${1:?the address of the gateway, such as http://127.0.0.1:50052}
+ADMIN_EMAIL=${ADMIN_EMAIL:-admin@demo.example.com}
+ADMIN_PASSWORD=${ADMIN_PASSWORD:-demo-market-2026}
 RUN=${RUN:-$(date +%s)-$$}             # a part of every name and key, so that the story can be told again
 WORK=$(mktemp -d)
 trap 'kill ${WATCH:-} ${ORDER_WATCH:-} 2>/dev/null || true; rm -rf "$WORK"' EXIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,13 @@ def test_what_is_sent_requires_what_must_be_given_and_what_is_answered_what_is_p
     assert body["required"]
     assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/SellerPatch"}
     assert not operation("OrderService_CancelOrder")["requestBody"]["required"]
+
+
+def test_the_request_id_of_a_call_may_be_what_the_server_takes() -> None:
+    shape = DOCUMENT["components"]["parameters"]["RequestId"]["schema"]["pattern"]
+    assert re.match(shape, "a:b/c=+-_." + "x" * 118)
+    assert not re.match(shape, "x" * 129)
+    assert not re.match(shape, "")
 
 
 def test_rules_become_keywords() -> None:

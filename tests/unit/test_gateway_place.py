@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from marketd.cli import application
 from marketd.commands import serve
 from marketd.config import Environment, Settings
 from marketd.config.problems import problems_of
@@ -18,6 +19,7 @@ from marketd.gateway.gateway import Upstream, gateway_of
 from marketd.process.supervision.gateway import GatewayPlace, worker_socket
 from marketd.process.supervision.port import CannotServe
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 
 def place(folder: Path, port: int = 0) -> GatewayPlace:
@@ -91,7 +93,9 @@ def test_a_marketplace_to_try_out_serves_without_envoy_and_production_does_not(
 
     monkeypatch.setattr(serve, "find_envoy", absent)
     assert serve._has_envoy(Settings()) is False
-    assert "the gateway needs Envoy" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "the gateway needs Envoy" in said.err
+    assert "Serving without a gateway" in said.out
     with pytest.raises(typer.Exit):
         serve._has_envoy(Settings(env=Environment.PRODUCTION))
 
@@ -131,3 +135,10 @@ def test_a_certificate_alone_and_production_in_the_open_are_refused() -> None:
     assert "MARKETD_GATEWAY_TLS_KEY_FILE go together" in "".join(problems_of(half))
     open_one = Settings(env=Environment.PRODUCTION, gateway=True)
     assert "the gateway has no TLS" in "".join(problems_of(open_one))
+
+
+def test_an_upstream_that_cannot_be_read_is_named_as_it_was_given() -> None:
+    words = ["gateway", "--print", "--upstream", "10.0.0.5"]
+    answer = CliRunner().invoke(application(words), words)
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("marketd: --upstream: must be HOST:PORT")

@@ -17,6 +17,8 @@ from marketd.transport.access import AccessTable
 from marketd.transport.last_words import ERROR_FIELD, error_message
 from marketd.transport.rules import Kind
 
+from tests.worlds.foreign import ROOT
+
 RULES = [rule for rule in AccessTable.from_names(SERVICES) if rule.method.startswith("/marketplace.")]
 
 
@@ -61,3 +63,14 @@ def test_the_last_message_is_read_as_the_error(pool: DescriptorPool) -> None:
     status = status_pb2.Status(code=5, message="There is none." * 40)
     said = MessageToDict(answer.FromString(error_message(status.SerializeToString())))
     assert said == {"error": {"code": 5, "message": status.message}}
+
+
+def test_the_lines_of_curl_in_readme_are_calls_that_there_are() -> None:
+    lines = re.findall(r"^curl .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    found = [re.search(r"127\.0\.0\.1:50052(/v1/[^\s'?]*)", line) for line in lines]
+    assert len(found) >= 2
+    known = [(method, lua_pattern(template).replace("%", "\\")) for method, template in http_bindings(SERVICES)]
+    for line, path in zip(lines, found, strict=True):
+        assert path is not None, line
+        asked = "POST" if " -d " in line else "GET"
+        assert [one for method, one in known if method == asked and re.fullmatch(one, path[1])], line

@@ -92,6 +92,7 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
     [
         (Settings(tls_cert_file=Path("a")), "go together"),
         (Settings(tls_key_file=Path("a")), "go together"),
+        (Settings(gateway=True, port=6000, gateway_port=6000), "MARKETD_GATEWAY_PORT is MARKETD_PORT"),
         (Settings(tls_client_ca_file=Path("a")), "MARKETD_TLS_CLIENT_CA_FILE needs"),
         (Settings(tls_services={"a": "b"}), "MARKETD_TLS_SERVICES needs"),
         (Settings(internal_port=0), "MARKETD_INTERNAL_PORT needs"),

@@ -83,5 +83,6 @@ def _has_envoy(settings: Settings) -> bool:
         fail_line(str(absent))
         if settings.production:
             raise typer.Exit(2) from None
+        say("Serving without a gateway: gRPC alone, no page and no JSON.")
         return False
     return True

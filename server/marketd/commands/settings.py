@@ -42,6 +42,8 @@ def _said(problem: ErrorDetails, given: Mapping[str, object]) -> str:
     """The problem with the name that the value came by: the option's, or the variable's."""
     name = str(problem["loc"][0])
     text = problem["msg"].removeprefix("Value error, ")
+    if name == "gateway_upstreams" and name in given:
+        return f"--upstream: {text}"
     if name in given:
         return f"--{name.replace('_', '-')} {given[name]}: {text}"
     inside = "".join(f", {part}" for part in problem["loc"][1:])

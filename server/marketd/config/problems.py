@@ -50,6 +50,8 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append("MARKETD_GATEWAY_TLS_CERT_FILE and MARKETD_GATEWAY_TLS_KEY_FILE go together; set both or neither.")
     if settings.gateway_port is None and settings.port == _LAST_PORT:
         found.append("MARKETD_PORT is the last one, so the gateway has none behind it; set MARKETD_GATEWAY_PORT.")
+    if settings.gateway and settings.port and settings.gateway_address == (settings.host, settings.port):
+        found.append("MARKETD_GATEWAY_PORT is MARKETD_PORT, and both listen there; choose another for one of them.")
     if settings.tls_client_ca_file is not None and settings.tls_cert_file is None:
         found.append("MARKETD_TLS_CLIENT_CA_FILE needs MARKETD_TLS_CERT_FILE and MARKETD_TLS_KEY_FILE.")
     if (settings.media_bucket_key_id is None) is not (settings.media_bucket_key is None):

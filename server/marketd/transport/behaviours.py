@@ -17,8 +17,10 @@ from google.protobuf.message import Message
 
 from marketd.kernel.call.refusals import FieldViolation
 from marketd.kernel.masks import EVERYTHING, behaviours, has_value, is_ours, settable, update_paths
+from marketd.transport.idempotency import MISSING as MISSING_KEY
 
 _MISSING = "must be given"
+_KEY = "request_id"
 _MASK = "update_mask"
 # What a caller may also name as its own, without knowing the id: it has one.
 _OWN = frozenset({"marketplace.auth.v1.User"})
@@ -117,7 +119,7 @@ def _missing_at(message: Message, steps: list[str], path: str) -> Iterator[Field
     if len(steps) > 1:
         yield from _missing_at(getattr(message, field.name), steps[1:], f"{path}{field.name}.")
     elif _is(field, field_behavior_pb2.REQUIRED) and not _is_given(message, field):
-        yield FieldViolation(path + field.name, _MISSING)
+        yield FieldViolation(path + field.name, MISSING_KEY if field.name == _KEY else _MISSING)
     else:
         yield from _inside(message, field, path)
 
@@ -166,7 +168,7 @@ class _Required:
         """The REQUIRED fields that are not given, here and in the messages that are."""
         for field in self._required:
             if not _is_given(message, field):
-                yield FieldViolation(path + field.name, _MISSING)
+                yield FieldViolation(path + field.name, MISSING_KEY if field.name == _KEY else _MISSING)
         for field, tree in self._children:
             for where, one in _messages(message, field):
                 yield from tree.missing(one, f"{path}{where}.")

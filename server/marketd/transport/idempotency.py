@@ -19,6 +19,9 @@ from marketd.transport.rules import Idempotency, Rule
 HEADER: Final = "idempotency-key"
 _FIELD: Final = "request_id"
 _MOST_CHARACTERS: Final = 128
+MISSING: Final = (
+    f"must be given, here or as the header {HEADER}: a UUID that you make, the same again when you repeat the call"
+)
 _PRINTABLE: Final = re.compile(rf"[ -~]{{1,{_MOST_CHARACTERS}}}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _NAMESPACE: Final = UUID("6f1c1d0e-5a7b-5c1e-9d5e-3b0c2c8f4a11")
@@ -61,11 +64,7 @@ def once_key(rule: Rule, caller: Caller, message: Any, secret: bytes) -> OnceKey
     request_id: str = message.request_id
     if not request_id:
         if rule.idempotency is Idempotency.KEY_REQUIRED:
-            raise ValidationFailed(
-                FieldViolation(
-                    "request_id", "must be given: a UUID that you make, the same again when you repeat the call"
-                )
-            )
+            raise ValidationFailed(FieldViolation(_FIELD, MISSING))
         return None
     # Ids are compared as UUIDs: the same one in capitals is the same request.
     message.request_id = request_id = request_id.lower()

@@ -12,6 +12,8 @@ from marketd.kernel.call.refusals import Refusal
 # Streams that were left behind have ended by then: theirs is the keepalive's time.
 _STREAMS_RETRY_SECONDS = 15.0
 
+NO_BEARER = "What 'authorization' says is no bearer token: send 'authorization: Bearer <access token>'."
+
 
 class Unauthenticated(Refusal):
     """The method needs a token and the call carries none."""
@@ -20,7 +22,7 @@ class Unauthenticated(Refusal):
     reason = Reason.UNAUTHENTICATED
 
     def __init__(self) -> None:
-        super().__init__("This method needs a token: send the metadata 'authorization: Bearer <access token>'.")
+        super().__init__("This method needs a token: send 'authorization: Bearer <access token>'.")
 
 
 class BearerTokenInvalid(Refusal):
@@ -29,8 +31,8 @@ class BearerTokenInvalid(Refusal):
     code = Code.UNAUTHENTICATED
     reason = Reason.TOKEN_INVALID
 
-    def __init__(self) -> None:
-        super().__init__("The token is not valid; refresh it, or sign in again.")
+    def __init__(self, text: str = "The token is not valid; refresh it, or sign in again.") -> None:
+        super().__init__(text)
 
 
 class BearerTokenExpired(Refusal):

@@ -25,6 +25,7 @@ REASONS = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.Error
 STATUSES = {
     1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 12: 501, 13: 500, 14: 503, 16: 401,
 }  # fmt: skip
+OF_ORDERS = "a value of marketplace.order.v1.OrderState, as /openapi.json lists them"
 JSON = {"content-type": "application/json"}
 
 
@@ -98,9 +99,11 @@ async def test_what_an_answer_says_in_trailers_are_headers_and_what_grpc_alone_n
     [
         ("/v1/orders?foo=1", None, {"foo": "is not known"}),
         ("/v1/orders?pageSize=many", None, {"page_size": "must be a whole number"}),
-        ("/v1/orders?states=FOO", None, {"states": "must be a value of marketplace.order.v1.OrderState"}),
+        ("/v1/orders?states=FOO", None, {"states": f"must be {OF_ORDERS}"}),
+        ("/v1/orders?createTimeFrom=now", None, {"create_time_from": "must be a time such as 2026-01-02T03:04:05Z"}),
         ("/v1/orders?f%FFo=1", None, {"f%FFo": "is not known"}),
         ("/v1/orders?pageSize=%FF%00%22", None, {"page_size": "must be a whole number"}),
+        ("/v1/cart/items", {"variantId": {"id": 1}}, {"variant_id": "must be one value, no object"}),
         ("/v1/cart/items", {"quantity": "a"}, {"quantity": "must be a whole number"}),
         ("/v1/cart/items", {"quantity": 2**40}, {"quantity": "must be a whole number"}),
     ],
@@ -118,6 +121,16 @@ async def test_what_the_transcoder_cannot_read_names_its_field(
 )
 async def test_a_body_that_is_no_json_is_refused(rest: Rest, body: bytes) -> None:
     assert (await refused(rest, "/v1/cart/items", body))[:3] == (400, 3, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize(("method", "body", "says"), [
+    ("DELETE", b"{}", "This method takes no body; what it is asked stands in the query."),
+    ("POST", b"[]", "The request is no JSON as this method takes it: Root element must be a message."),
+])  # fmt: skip
+async def test_a_refused_body_is_told_in_one_plain_sentence(rest: Rest, method: str, body: bytes, says: str) -> None:
+    path = "/v1/media/7" if method == "DELETE" else "/v1/cart/items"
+    _, _, answer = await rest.gateway.fetch(path, body, method=method)
+    assert json.loads(answer)["message"] == says
 
 
 async def test_fields_of_a_body_that_nobody_knows_are_ignored(rest: Rest) -> None:

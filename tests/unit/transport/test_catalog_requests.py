@@ -53,7 +53,9 @@ def variant(**fields: Any) -> product_pb2.Variant:
 
 def test_a_product_needs_a_title_and_begins_without_variants_and_prices(problems: Problems) -> None:
     assert problems(product()) == {}
-    assert set(problems(pb.CreateProductRequest())) == {"product", "request_id"}
+    found = problems(pb.CreateProductRequest())
+    assert set(found) == {"product", "request_id"}
+    assert "header idempotency-key" in found["request_id"]
     assert problems(product(title="", variants=[])) == {"product.title": "must be given"}
     assert problems(product(variants=[variant(), product_pb2.Variant()])) == {}
 

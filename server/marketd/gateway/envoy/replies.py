@@ -69,7 +69,8 @@ REPLIES: Final[Mapping[int, Reply]] = {
     415: Reply(
         _INVALID_ARGUMENT,
         Reason.MALFORMED_REQUEST,
-        "This path does not take that content type; send application/json to /v1/, and gRPC or gRPC-Web to methods.",
+        "This path does not take that content type, or compressed bodies; send application/json to /v1/ as it is, and "
+        "gRPC or gRPC-Web to methods.",
     ),
     416: Reply(
         _INVALID_ARGUMENT,

@@ -44,18 +44,30 @@ end
 local KINDS = {
   BOOL = "true or false", STRING = "a text", BYTES = "base64", DOUBLE = "a number", FLOAT = "a number",
   INT32 = "a whole number", UINT32 = "a whole number", INT64 = "a whole number", UINT64 = "a whole number",
+  ["google.protobuf.Timestamp"] = "a time such as 2026-01-02T03:04:05Z",
+  ["google.protobuf.Duration"] = "a span such as 61.5s",
 }
+local NO_BODY = "This method takes no body; what it is asked stands in the query."
 
 -- What the transcoder said of a request that it could not read, as a status.
 local function unreadable(text)
   local field = text:match('^Could not find field "([^"]*)"')
   if field then
-    return status(3, "VALIDATION_FAILED", "The request has no parameter '" .. field .. "'; leave it out.", field,
-      "is not known")
+    return status(3, "VALIDATION_FAILED", "The request has no parameter '" .. field
+      .. "'; correct its name, or leave it out.", field, "is not known")
+  end
+  if text == NO_BODY then
+    return status(3, "MALFORMED_REQUEST", text)
+  end
+  local object = text:match("^: invalid value Starting an object on a scalar field for type ([%w_]+)")
+  if object then
+    return status(3, "VALIDATION_FAILED", "'" .. object .. "' must be one value, no object.", object,
+      "must be one value, no object")
   end
   local where, kind = text:match("^([^:]*): invalid value .* for type (.*)$")
   if where and where ~= "" then
-    kind = KINDS[kind:match("^TYPE_(%w+)$")] or "a value of " .. kind:gsub("^type%.googleapis%.com/", "")
+    kind = kind:gsub("^type%.googleapis%.com/", "")
+    kind = KINDS[kind:match("^TYPE_(%w+)$") or kind] or "a value of " .. kind .. ", as /openapi.json lists them"
     return status(3, "VALIDATION_FAILED", "'" .. where .. "' must be " .. kind .. ".", where, "must be " .. kind)
   end
   where = text:match("^binding (.*) conflicts") or text:match("^The binding value .- of the field (%S+) ")
@@ -63,7 +75,7 @@ local function unreadable(text)
     return status(3, "VALIDATION_FAILED", "'" .. where .. "' stands in the path; the body must say the same or nothing.",
       where, "must be the same as in the path")
   end
-  local line = text:match("^[^\r\n]*") or ""
+  local line = text:match("^[:%s]*([^\r\n]*)") or ""
   return status(3, "MALFORMED_REQUEST", "The request is no JSON as this method takes it: " .. line)
 end
 
@@ -88,7 +100,7 @@ function envoy_on_request(handle)
   local has_body = (length ~= nil and length ~= "0") or headers:get("transfer-encoding") ~= nil
   if BODILESS[method] then
     if has_body then
-      handle:respond({[":status"] = "400"}, "This method takes no body; what it is asked stands in the query.")
+      handle:respond({[":status"] = "400"}, NO_BODY)
     end
     return
   end

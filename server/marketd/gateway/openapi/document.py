@@ -18,6 +18,7 @@ from marketd.gateway.openapi.refusals import Refusals
 from marketd.gateway.openapi.schemas import Schemas
 from marketd.transport.access import AccessTable
 from marketd.transport.descriptors import contract
+from marketd.transport.links.beginning import REQUEST_ID
 from marketd.transport.server_info import contract_digest
 
 _REASONS: Final = "x-reasons"
@@ -144,7 +145,7 @@ _COMPONENTS: Final[Mapping[str, Any]] = {
             "name": "x-request-id",
             "in": "header",
             "description": "A name of this call for logs, which the answer repeats; the server makes one if need be.",
-            "schema": {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$"},
+            "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$"},
         },
     },
     "headers": {

@@ -18,7 +18,7 @@ from marketd.transport.passage import DETAILS, Passage
 from marketd.transport.refusals import HeaderRepeated
 from marketd.transport.rules import Kind, RateClass, Rule
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}", re.ASCII)
 _MOST_LANGUAGES = 20
 _WEIGHT = re.compile(r"[qQ]=([01](?:\.[0-9]{0,3})?)", re.ASCII)
@@ -38,7 +38,7 @@ def request_id(edge: Edge, rule: Rule) -> Step:
         passage.proxy_hops = hops
         call = passage.call
         given = headers.get("x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
+        if given is not None and REQUEST_ID.fullmatch(given):
             call.correlation_id = given
         else:
             call.correlation_id = f"{_PROCESS}-{next(_COUNT):x}"
