@@ -28,7 +28,8 @@ class Child:
     """One place among the processes: its process now, and how often it died lately.
 
     `program`: module and arguments, run by our own interpreter. A worker also gets a pipe for its pulse and a socket in
-    the place of standard error, from which its gRPC core is read.
+    the place of standard error, from which its gRPC core is read. `patience_seconds`: for how long it may be silent;
+    0, for what has no pulse, is endless.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Child:
             theirs.close()
         os.set_blocking(read, False)
         self.pipe, self._heard, self.ready, self.refusal = read, b"", None, ""
-        self.silence = Silence(self.patience_seconds if self.is_worker else 0)
+        self.silence = Silence(self.patience_seconds)
         self._started = time.monotonic()
         return read
 
