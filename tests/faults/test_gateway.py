@@ -72,6 +72,7 @@ async def states_of(client: MarketplaceClient, order_id: str, seen: list[int]) -
                 return
 
 
+@pytest.mark.faults
 async def test_an_envoy_that_hangs_is_replaced(served: Served) -> None:
     mark, before = served.mark(), envoy_of(served)
     os.kill(before.pid, signal.SIGSTOP)

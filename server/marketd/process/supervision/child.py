@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,9 +130,11 @@ class Child:
             self.pipe = None
 
     def kill(self) -> None:
-        """End it as nothing can prevent, once: `ended` says when it is over."""
+        """End it and what it has started as nothing can prevent, once: `ended` says when it is over."""
         if self.process is not None:
-            self.process.kill()
+            # Where Envoy is a process beside the one that was spawned, it would keep the port, and half of the clients.
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.silence = Silence(0)
 
     def ended(self) -> int | None:

@@ -270,7 +270,7 @@ class Supervisor:
             try:
                 child.process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                child.process.kill()
+                child.kill()
                 child.process.wait()
             for line in child.last_words():
                 self.warn(f"{child.name} said last: {line}")
