@@ -72,6 +72,16 @@ async def states_of(client: MarketplaceClient, order_id: str, seen: list[int]) -
                 return
 
 
+@pytest.mark.faults
+async def test_an_envoy_that_hangs_is_replaced(served: Served) -> None:
+    mark, before = served.mark(), envoy_of(served)
+    os.kill(before.pid, signal.SIGSTOP)
+    await asyncio.to_thread(served.wait_for, _BACK, since=mark, seconds=BACK_SECONDS)
+    assert f"The gateway (process {before.pid}) hangs" in served.words()
+    async with Lines(served.gateway_port) as lines:
+        await register(lines)
+
+
 async def test_a_watch_outlives_a_killed_envoy_and_killed_workers(served: Served, world: World) -> None:
     async with Lines(served.port) as lines:
         goods = await world.product(lines, 10)

@@ -18,12 +18,14 @@ import grpc
 import pytest
 import pytest_asyncio
 import yaml
+from marketd.cli import application
 from marketd.config import Settings
 from marketd.gateway.files import document, write_files
 from marketd.gateway.gateway import Admin, Gateway, Upstream, gateway_of
 from marketd.process.supervision.gateway import drain
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace_client.errors import from_rpc_error
+from typer.testing import CliRunner
 
 from tests.certificates import Authority
 from tests.worlds import processes
@@ -68,6 +70,16 @@ def refusal(body: bytes) -> tuple[int, str]:
         ("/marketplace.cart.v1.CartService/GetCart", {}, {}, (415, 3, "MALFORMED_REQUEST")),
         ("/v1/products", None, {"x-long": "x" * 17_000}, (431, 3, "MALFORMED_REQUEST")),
         ("/v1/%2e%2e%2fproducts", None, {}, (400, 3, "MALFORMED_REQUEST")),
+        # What marks a call as one of REST is not a client's to say.
+        ("/nowhere", None, {"x-stream-errors": "message"}, (404, 5, "NOT_FOUND")),
+        # Nearly gRPC, which a worker would only reset.
+        ("/v1/products", b"{}", {"content-type": "application/grpc-web+json"}, (415, 3, "MALFORMED_REQUEST")),
+        (
+            "/marketplace.cart.v1.CartService/GetCart",
+            b"",
+            {"content-type": "application/grpcs"},
+            (415, 3, "MALFORMED_REQUEST"),
+        ),
     ],
 )
 async def test_what_envoy_refuses_by_itself_has_a_reason(
@@ -75,7 +87,48 @@ async def test_what_envoy_refuses_by_itself_has_a_reason(
 ) -> None:
     status, got, text = await alone.fetch(path, body, headers=headers)
     assert (status, *refusal(text)) == expected
-    assert got["content-type"] == "application/json"
+    kept = (got["content-type"], got["cache-control"], got["x-content-type-options"])
+    assert kept == ("application/json", "no-store", "nosniff")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "header", "expected"),
+    [
+        ("GET /v1/products HTTP/1.0", "x-nothing: 1", (426, 3, "MALFORMED_REQUEST")),
+        ("GET /v1/products HTTP/1.1", "connection: upgrade\r\nupgrade: websocket", (403, 3, "MALFORMED_REQUEST")),
+        ("POST /v1/products HTTP/1.1", "transfer-encoding: gzip", (501, 3, "MALFORMED_REQUEST")),
+        (
+            "POST /v1/products HTTP/1.1",
+            "transfer-encoding: chunked\r\ncontent-length:4",
+            (400, 3, "MALFORMED_REQUEST"),
+        ),
+        ("CONNECT elsewhere:443 HTTP/1.1", "x-nothing: 1", (405, 12, "METHOD_UNKNOWN")),
+    ],
+)
+async def test_what_is_no_request_is_its_senders_fault(
+    alone: RunningGateway, request_line: str, header: str, expected: tuple[int, int, str]
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", alone.port)
+    writer.write(f"{request_line}\r\nhost: here\r\n{header}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readuntil(b"}\n")
+    writer.close()
+    assert (int(head.split()[1]), *refusal(body)) == expected
+
+
+@pytest.mark.parametrize("path", ["/v1/products", "/healthz", "/marketplace.cart.v1.CartService/GetCart"])
+async def test_grpc_without_trailers_is_refused_as_such(alone: RunningGateway, path: str) -> None:
+    """HTTP/1.1 has none for it, so that there would be no status at the end."""
+    status, headers, _ = await alone.fetch(path, b"\0\0\0\0\0", headers={"content-type": "application/grpc"})
+    assert (status, headers["grpc-status"]) == (200, "3")
+    assert "MALFORMED_REQUEST" in _decoded(headers["grpc-status-details-bin"])
+
+
+async def test_a_redirect_names_no_host_that_the_client_made_up(alone: RunningGateway) -> None:
+    with socket.create_connection(("127.0.0.1", alone.port), 5) as connection:
+        connection.sendall(b"GET http://elsewhere.example/docs HTTP/1.1\r\nhost: elsewhere.example\r\n\r\n")
+        assert b"\r\nlocation: /docs/\r\n" in await asyncio.to_thread(connection.recv, 65_536)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +258,14 @@ def _validated(path: Path, folder: Path) -> str:
 async def test_the_file_in_deploy_is_what_print_writes() -> None:
     written = yaml.safe_load((ROOT / "deploy" / "envoy.yaml").read_text())
     assert written == document(gateway_of(Settings())), "marketd gateway --print > deploy/envoy.yaml"
+
+
+async def test_an_envoy_of_ones_own_takes_what_print_and_files_write(tmp_path: Path) -> None:
+    words = ["gateway", "--files", str(tmp_path)]
+    answer = CliRunner().invoke(application(words), words)
+    assert answer.exit_code == 0, answer.stderr
+    said = await asyncio.to_thread(_validated, ROOT / "deploy" / "envoy.yaml", tmp_path)
+    assert said.endswith("OK\n"), said
 
 
 async def test_the_gateway_speaks_tls_with_both_protocols_and_takes_up_a_new_certificate(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_links_out_of_the_folder_are_refused_by_name(folder: Path, tmp_path: Pat
 def test_a_folder_that_holds_pictures_or_data_is_refused(folder: Path, inside: str) -> None:
     with pytest.raises(StaticFolderUnfit, match="not for everybody"):
         check_static_folder(folder, (folder / inside,))
+
+
+def test_a_pipe_among_the_pages_is_refused_since_whoever_opens_it_waits(folder: Path) -> None:
+    os.mkfifo(folder / "sub" / "pipe")
+    with pytest.raises(StaticFolderUnfit, match=r"sub/pipe .* is no file"):
+        check_static_folder(folder, ())
 
 
 def test_what_is_no_folder_is_refused(folder: Path) -> None:

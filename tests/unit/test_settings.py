@@ -144,6 +144,10 @@ def test_a_proxy_that_nobody_trusts_and_codes_that_nobody_carries_are_advised_ag
         advice_of(Settings(**proxied, trusted_proxy_hops=1, sms_sender="shop.sms:sender", support_email="a@b.c")) == []
     )
     assert advice_of(Settings(tls_terminated_by_proxy=True)) == []
+    advised = {**proxied, "trusted_proxy_hops": 1, "sms_sender": "shop.sms:sender", "support_email": "a@b.c"}
+    (behind,) = advice_of(Settings(**advised, gateway=True))
+    assert "MARKETD_GATEWAY_TRUSTED_HOPS" in behind
+    assert advice_of(Settings(**advised, gateway=True, gateway_trusted_hops=1)) == []
     assert not Settings(**proxied).sends_sms
     assert Settings(**proxied, sms_sender="shop.sms:sender").sends_sms
     assert Settings().sends_sms  # its text is in the log, for whoever tries it out

@@ -13,7 +13,7 @@ import typer
 from marketd.commands.settings import fail_line, read_settings, require_static_folder, say
 from marketd.config.forms import with_port
 from marketd.gateway.binary import EnvoyAbsent, find_envoy
-from marketd.gateway.files import as_yaml, command_line, write_files
+from marketd.gateway.files import as_yaml, command_line, write_files, write_named_files
 from marketd.gateway.gateway import Admin, Gateway, gateway_of
 from marketd.process.supervision.foreground import run_in_front
 from marketd.process.supervision.gateway import ADMIN_SOCKET
@@ -34,6 +34,10 @@ def command(
     show: Annotated[
         bool, typer.Option("--print", help="Write Envoy's configuration as YAML, and run nothing.")
     ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Write what that configuration names into this folder, and run nothing."),
+    ] = None,
 ) -> None:
     """Serve browsers, phones and curl in front of servers that run elsewhere: gRPC, gRPC-Web and JSON on one address.
 
@@ -47,8 +51,11 @@ def command(
         gateway_static=static,
     )
     gateway = gateway_of(settings)
+    if files is not None:
+        _write(files)
     if show:
         _print(gateway)
+    if show or files is not None:
         return
     require_static_folder(settings)
     try:
@@ -78,3 +85,12 @@ def _print(gateway: Gateway) -> None:
         fail_line("writing YAML needs PyYAML; pip install 'marketd[gateway]'.")
         raise typer.Exit(2) from None
     say(text.rstrip())
+
+
+def _write(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_named_files(folder)
+    except OSError as error:
+        fail_line(f"{folder} cannot be written ({error.strerror}); name a folder of your own.")
+        raise typer.Exit(2) from None

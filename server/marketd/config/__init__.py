@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     trusted_proxy_hops: int = Field(0, ge=0, le=8)
     drain_seconds: float = Field(10.0, ge=0, le=300)
     hang_seconds: float = Field(
-        5.0, ge=0, le=300, description="A worker whose event loop is silent for so long is replaced; 0 replaces none."
+        5.0, ge=0, le=300, description="A worker or a gateway that is silent for so long is replaced; 0 replaces none."
     )
     uvloop: bool = True
     demo: bool = Field(False, description="Said by GetServerInfo; serve --demo sets it, and production refuses it.")

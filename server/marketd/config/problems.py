@@ -29,6 +29,12 @@ def advice_of(settings: Settings) -> list[str]:
             "MARKETD_TRUSTED_PROXY_HOPS is 0 and a proxy ends TLS: limits and the audit log take every caller for "
             "that proxy; set it to the number of proxies in front."
         )
+    behind_proxy = settings.production and settings.gateway and settings.gateway_tls_cert_file is None
+    if behind_proxy and not settings.gateway_trusted_hops:
+        found.append(
+            "MARKETD_GATEWAY_TRUSTED_HOPS is 0 and a proxy ends TLS: limits and the audit log take everybody who "
+            "comes through the gateway for that proxy; set it to the number of proxies in front of the gateway."
+        )
     if not settings.sends_sms:
         found.append("MARKETD_SMS_SENDER is not set: nobody gets a code by SMS, so phones cannot be verified.")
     if settings.production and not settings.support_email:

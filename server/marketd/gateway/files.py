@@ -47,20 +47,21 @@ def as_yaml(gateway: Gateway) -> str:
     return yaml.safe_dump(document(gateway), sort_keys=False, allow_unicode=True, width=120)
 
 
-def write_files(gateway: Gateway, folder: Path) -> Path:
-    """Write the contract, its OpenAPI document, the pages and the configuration into the folder.
-
-    Returns the path of the last.
-    """
-    descriptors = folder / DESCRIPTORS
-    descriptors.write_bytes(rest_descriptors().SerializeToString(deterministic=True))
-    described, pages = folder / OPENAPI, folder / DOCS
-    described.write_bytes(written(services()))
+def write_named_files(folder: Path) -> None:
+    """Write what every configuration names into the folder: the contract, its OpenAPI document, the pages."""
+    (folder / DESCRIPTORS).write_bytes(rest_descriptors().SerializeToString(deterministic=True))
+    (folder / OPENAPI).write_bytes(written(services()))
     # Copies: Envoy reads plain files, which those of a package need not be.
+    pages = folder / DOCS
     pages.mkdir(exist_ok=True)
     for page in resources.files(_PAGES).joinpath(DOCS).iterdir():
         (pages / page.name).write_bytes(page.read_bytes())
-    made = replace(gateway, descriptors=descriptors, openapi=described, docs=pages)
+
+
+def write_files(gateway: Gateway, folder: Path) -> Path:
+    """Write the configuration and all that it names into the folder; returns the path of the configuration."""
+    write_named_files(folder)
+    made = replace(gateway, descriptors=folder / DESCRIPTORS, openapi=folder / OPENAPI, docs=folder / DOCS)
     if made.tls_cert_file is not None:
         made = replace(made, tls_secret=folder / _PAIR)
         (folder / _PAIR).write_text(json.dumps(secret(made), indent=1))

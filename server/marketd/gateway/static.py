@@ -19,7 +19,7 @@ class StaticFolderUnfit(Exception):
 
 
 def check_static_folder(folder: Path, private: Iterable[Path]) -> None:
-    """Whether the folder can be handed out whole: it has nothing `private` in it, and no links out of it.
+    """Whether the folder can be handed out whole: it has files alone, nothing `private`, and no links out of it.
 
     A link is followed, also one that is made later. Raises StaticFolderUnfit.
     """
@@ -37,3 +37,6 @@ def check_static_folder(folder: Path, private: Iterable[Path]) -> None:
                     f"{each.relative_to(root)} in {folder} is a link that leads out of the folder; put a copy there, "
                     "or remove it."
                 )
+            if each.exists() and not each.is_file() and not each.is_dir():
+                # Opening a pipe waits for its other end, and a thread of Envoy's would wait with all its clients.
+                raise StaticFolderUnfit(f"{each.relative_to(root)} in {folder} is no file that can be read; remove it.")

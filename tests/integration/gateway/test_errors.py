@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 from marketplace.errors.v1 import error_reason_pb2
 
 from tests.worlds.echo import fail, rich
@@ -210,3 +214,44 @@ async def test_the_id_of_the_client_is_in_every_answer(rest: Rest) -> None:
     for unfit in ("x" * 200, "two words"):
         _, headers, _ = await rest.gateway.fetch("/v1/nothing", headers={"x-request-id": unfit})
         assert "x-request-id" not in headers
+
+
+async def test_a_parameter_without_a_value_is_refused(rest: Rest) -> None:
+    """The transcoder would pass over it, and a slip in a filter would show everything."""
+    for parameter in ("stats", "pageSize"):
+        expected = 400, 3, "VALIDATION_FAILED", {parameter: "must have a value"}
+        assert await refused(rest, f"/v1/orders?pageToken=a&{parameter}") == expected
+    assert not rest.echo.seen
+    assert (await rest.gateway.fetch("/v1/orders?&pageToken=&"))[0] == 200
+
+
+async def test_nothing_on_the_way_keeps_an_answer_or_guesses_what_it_is(rest: Rest) -> None:
+    for path in ("/v1/orders", "/v1/nowhere", "/v1/orders?stats"):
+        _, headers, _ = await rest.gateway.fetch(path)
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff"), path
+
+
+async def test_a_body_that_was_not_announced_is_seen(rest: Rest) -> None:
+    """By HTTP/2 it needs no length, and an etag in it would not be read: the thing would be deleted whatever it is."""
+    path = "/v1/addresses/0198f9ac-7c07-7e44-8f6b-6f2f0a4d7a11"
+    assert await _delete(rest, path, b'{"etag": "v1"}') == b"400"
+    assert not rest.echo.seen
+    assert await _delete(rest, path, b"") == b"200"
+
+
+async def _delete(rest: Rest, path: str, body: bytes) -> bytes:
+    """The status of a DELETE by HTTP/2 whose body comes, empty or not, after its headers."""
+    line = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    line.initiate_connection()
+    line.send_headers(1, [(":method", "DELETE"), (":scheme", "http"), (":authority", "here"), (":path", path)])
+    line.send_data(1, body, end_stream=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rest.gateway.port)
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                writer.write(line.data_to_send())
+                for event in line.receive_data(await reader.read(65_536)):
+                    if isinstance(event, ResponseReceived):
+                        return bytes(dict(event.headers)[b":status"])
+    finally:
+        writer.close()

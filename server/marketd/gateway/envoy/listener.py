@@ -17,6 +17,7 @@ from marketd.gateway.envoy.routes import routes
 from marketd.gateway.envoy.tls import downstream_tls
 from marketd.gateway.envoy.transcoding import transcoder
 from marketd.gateway.gateway import Gateway
+from marketd.transport.last_words import STREAM_ERRORS
 
 _NAME: Final = "gateway"
 _HTTP: Final = "envoy.filters.network.http_connection_manager"
@@ -80,6 +81,8 @@ def _forget_claims() -> dict[str, Any]:
             {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
             no_keys(),
             *({"remove": name} for name in _CLAIMS),
+            # By it a call is known as one of REST: the script for those says it, and nobody else.
+            {"remove": STREAM_ERRORS},
         ],
     )
 
@@ -106,7 +109,16 @@ def _health() -> dict[str, Any]:
         HEALTH,
         "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         pass_through_mode=False,
-        headers=[{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
+        headers=[
+            {"name": ":path", "string_match": {"exact": HEALTH_PATH}},
+            # The filter would make an error of gRPC's of the good news.
+            {
+                "name": "content-type",
+                "string_match": {"prefix": "application/grpc"},
+                "invert_match": True,
+                "treat_missing_header_as_empty": True,
+            },
+        ],
         # One worker that serves is enough.
         cluster_min_healthy_percentages={CLUSTER: {"value": 1}},
     )

@@ -65,6 +65,8 @@ def page_routes(gateway: Gateway) -> list[dict[str, Any]]:
     moved = {
         "match": {"path": "/docs", "headers": [_READ]},
         "redirect": {"path_redirect": "/docs/"},
+        # A path alone: what a client calls this host, and whether a proxy in front speaks TLS, need not be true.
+        "response_headers_to_add": [_header("location", "/docs/"), _header("cache-control", _FRESH)],
         "typed_per_filter_config": {LUA: off(), TRANSCODER: off()},
     }
     return [_file("/openapi.json", str(gateway.openapi), document, open_to_all), moved, *pages]

@@ -20,6 +20,11 @@ _INVALID_ARGUMENT, _DEADLINE_EXCEEDED, _NOT_FOUND, _RESOURCE_EXHAUSTED = 3, 4, 5
 _UNIMPLEMENTED, _INTERNAL, _UNAVAILABLE = 12, 13, 14
 _RETRY_SECONDS: Final = 1
 
+NATIVE: Final = r"application/grpc(?:[+;].*)?"
+"""The content types of gRPC that a worker takes."""
+WEB: Final = r"application/grpc-web(?:-text)?(?:\+proto)?"
+"""Those that the filter for gRPC-Web knows; it has made gRPC of them by the time that another one answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -56,6 +61,9 @@ REPLIES: Final[Mapping[int, Reply]] = {
         Reason.MALFORMED_REQUEST,
         "The request cannot be read; send what /openapi.json says, as JSON.",
     ),
+    403: Reply(
+        _INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "No other protocol is spoken here; send no header 'upgrade'."
+    ),
     404: Reply(_NOT_FOUND, Reason.NOT_FOUND, "There is nothing at this path; /openapi.json lists what can be called."),
     405: Reply(
         _UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "This path does not take that method; /openapi.json says which it takes."
@@ -77,6 +85,7 @@ REPLIES: Final[Mapping[int, Reply]] = {
         Reason.VALIDATION_FAILED,
         "The range lies behind the file's end; content-range says how long it is.",
     ),
+    426: Reply(_INVALID_ARGUMENT, Reason.MALFORMED_REQUEST, "HTTP/1.0 is not spoken here; send HTTP/1.1 or HTTP/2."),
     429: Reply(_RESOURCE_EXHAUSTED, Reason.RATE_LIMITED, "Too many requests; wait a second before the next one."),
     431: Reply(
         _INVALID_ARGUMENT,
@@ -84,6 +93,11 @@ REPLIES: Final[Mapping[int, Reply]] = {
         "The headers are larger than 12 KiB, the query among them; send less.",
     ),
     500: Reply(_INTERNAL, Reason.INTERNAL, "Something went wrong on our side; try again."),
+    501: Reply(
+        _INVALID_ARGUMENT,
+        Reason.MALFORMED_REQUEST,
+        "That transfer-encoding is not read; send chunked or a length.",
+    ),
     502: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server answered as it should; try again in a second."),
     503: Reply(_UNAVAILABLE, Reason.OVERLOADED, "No server takes the call now; try again in a second."),
     504: Reply(_DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED, "No server answered in time; try again."),
@@ -109,10 +123,7 @@ def _for_grpc(status: int, reply: Reply) -> dict[str, Any]:
     }
     return {
         "filter": {"and_filter": {"filters": [_has_status(status), _is_grpc(), _is_not_rest()]}},
-        "headers_to_add": [
-            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            for key, value in headers.items()
-        ],
+        "headers_to_add": [_header(key, value) for key, value in headers.items()],
         # What HTTP says is for proxies; clients of gRPC-Web read nothing further where it is not 200.
         "status_code": 200,
         # All of it is in the headers; of another content type than this the filter for gRPC-Web would make its own.
@@ -126,11 +137,10 @@ def _for_grpc(status: int, reply: Reply) -> dict[str, Any]:
 def _for_rest() -> dict[str, Any]:
     """What rest.lua, which knows the request, makes an error of; the header says that no worker wrote it."""
     body = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
-    header = {"header": {"key": "x-gateway-reply", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     came_by_rest = {"header_filter": {"header": {"name": STREAM_ERRORS, "present_match": True}}}
     return {
         "filter": {"and_filter": {"filters": [came_by_rest, _is_error()]}},
-        "headers_to_add": [header],
+        "headers_to_add": [_header("x-gateway-reply", "1")],
         "body_format_override": body,
     }
 
@@ -141,7 +151,11 @@ def _is_error() -> dict[str, Any]:
 
 
 def _for_http(status: int, reply: Reply) -> dict[str, Any]:
-    return {"filter": _has_status(status), "body_format_override": {"json_format": reply.json()}}
+    return {
+        "filter": _has_status(status),
+        "headers_to_add": [_header("cache-control", "no-store"), _header("x-content-type-options", "nosniff")],
+        "body_format_override": {"json_format": reply.json()},
+    }
 
 
 def _healthy() -> dict[str, Any]:
@@ -161,14 +175,18 @@ def _no_error() -> dict[str, Any]:
     }
 
 
+def _header(key: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
 def _has_status(status: int) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"gateway.reply.{status}"}
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
 def _is_grpc() -> dict[str, Any]:
-    # gRPC-Web too: its filter has made gRPC of it by the time that another one answers.
-    return {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+    content_type = {"safe_regex": {"regex": f"{NATIVE}|{WEB}"}}
+    return {"header_filter": {"header": {"name": "content-type", "string_match": content_type}}}
 
 
 def _is_not_rest() -> dict[str, Any]:

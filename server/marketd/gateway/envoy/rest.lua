@@ -64,6 +64,11 @@ local function unreadable(text)
     return status(3, "VALIDATION_FAILED", "'" .. object .. "' must be one value, no object.", object,
       "must be one value, no object")
   end
+  field = text:match("^No value: (.*)")
+  if field then
+    return status(3, "VALIDATION_FAILED", "The parameter '" .. field .. "' has no value; write '" .. field
+      .. "=' and one, or leave it out.", field, "must have a value")
+  end
   local where, kind = text:match("^([^:]*): invalid value .* for type (.*)$")
   if where and where ~= "" then
     kind = kind:gsub("^type%.googleapis%.com/", "")
@@ -81,7 +86,13 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local path = headers:get(":path"):match("^[^?]*")
+  local target = headers:get(":path")
+  if target == nil then
+    -- CONNECT: it has no path, and so no route that would have left this script out.
+    handle:respond({[":status"] = "405"}, "see REPLIES")
+    return
+  end
+  local path, query = target:match("^([^?]*)%??(.*)$")
   local method = headers:get(":method")
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("marketd.rest", "path", path)
@@ -96,10 +107,19 @@ function envoy_on_request(handle)
     end
     return
   end
+  for parameter in query:gmatch("[^&]+") do
+    -- The transcoder would pass over it, whatever its name is.
+    if not parameter:find("=", 1, true) then
+      handle:respond({[":status"] = "400"}, "No value: " .. parameter)
+      return
+    end
+  end
   local length = headers:get("content-length")
   local has_body = (length ~= nil and length ~= "0") or headers:get("transfer-encoding") ~= nil
   if BODILESS[method] then
-    if has_body then
+    -- By HTTP/2 a body need not have been announced.
+    local body = not has_body and handle:body() or nil
+    if has_body or (body and body:length() > 0) then
       handle:respond({[":status"] = "400"}, NO_BODY)
     end
     return
@@ -129,6 +149,11 @@ function envoy_on_response(handle)
     return
   end
   local headers = handle:headers()
+  headers:replace("x-content-type-options", "nosniff")
+  if asked.path:sub(1, 4) == "/v1/" then
+    -- Answers are somebody's own, and some have tokens.
+    headers:replace("cache-control", "no-store")
+  end
   for _, name in ipairs(DROPPED) do
     headers:remove(name)
   end

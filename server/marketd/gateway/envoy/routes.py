@@ -8,17 +8,18 @@ from marketd.gateway.envoy import files
 from marketd.gateway.envoy.cors import cors
 from marketd.gateway.envoy.names import ABORT, BUFFER, CLUSTER, CORS, LUA, METADATA, TRANSCODER, off, seconds, typed
 from marketd.gateway.envoy.pages import LARGEST_BYTES, page_routes
+from marketd.gateway.envoy.replies import NATIVE, WEB
 from marketd.gateway.envoy.rest import takes, upload_paths
 from marketd.gateway.gateway import Gateway
 from marketd.gateway.static import hello_pages
-from marketd.transport.last_words import STREAM_ERRORS
 
 REST: Final = "/v1/"
 _KEYS: Final = "/.well-known/jwks.json"
 _HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
 # A worker that is told of no change of health for an hour is asked anew; the watch has no heartbeat.
 _HEALTH_WATCH_SECONDS: Final = 3600.0
-_IS_GRPC: Final = [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]
+_POST: Final = {"name": ":method", "string_match": {"exact": "POST"}}
+_TRAILERS: Final = {"name": "te", "string_match": {"contains": "trailers"}}
 
 
 def routes(gateway: Gateway) -> dict[str, Any]:
@@ -28,8 +29,10 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         "domains": ["*"],
         "routes": [
             *([_preflight()] if gateway.origins else ()),
-            _to_workers({"path": _HEALTH_WATCH, "headers": _IS_GRPC}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
-            _to_workers({"prefix": "/", "headers": _IS_GRPC}, grpc=True),
+            *_grpc([_POST, _TRAILERS, _typed_as(NATIVE)]),
+            *_grpc([_POST, _typed_as(WEB)]),
+            # What is not quite gRPC the core of a worker would reset without a word, as if there were none.
+            _refused({"prefix": "/", "headers": [_typed_as(f"{NATIVE}|{WEB}")]}, 415),
             *({**_to_workers({"path": path}), **takes(gateway.upload_bytes)} for path in upload_paths()),
             _to_workers({"prefix": REST}),
             _to_workers({"path": _KEYS}),
@@ -55,6 +58,17 @@ def routes(gateway: Gateway) -> dict[str, Any]:
         ],
         "max_direct_response_body_size_bytes": LARGEST_BYTES,
     }
+
+
+def _typed_as(regex: str) -> dict[str, Any]:
+    return {"name": "content-type", "string_match": {"safe_regex": {"regex": regex}}}
+
+
+def _grpc(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        _to_workers({"path": _HEALTH_WATCH, "headers": headers}, grpc=True, idle_seconds=_HEALTH_WATCH_SECONDS),
+        _to_workers({"prefix": "/", "headers": headers}, grpc=True),
+    ]
 
 
 def _media(gateway: Gateway) -> list[dict[str, Any]]:
@@ -100,7 +114,6 @@ def _to_workers(match: dict[str, Any], *, grpc: bool = False, idle_seconds: floa
         action["idle_timeout"] = seconds(idle_seconds)
     route: dict[str, Any] = {"match": match, "route": action}
     if grpc:
-        route["request_headers_to_remove"] = [STREAM_ERRORS]  # it is for those who see no trailers
         route["typed_per_filter_config"] = {LUA: off(), BUFFER: off(), METADATA: off(), TRANSCODER: off()}
     return route
 

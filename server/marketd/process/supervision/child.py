@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class Child:
     """One place among the processes: its process now, and how often it died lately.
 
     `program`: module and arguments, run by our own interpreter. A worker also gets a pipe for its pulse and a socket in
-    the place of standard error, from which its gRPC core is read.
+    the place of standard error, from which its gRPC core is read. `patience_seconds`: for how long it may be silent;
+    0, for what has no pulse, is endless.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Child:
             theirs.close()
         os.set_blocking(read, False)
         self.pipe, self._heard, self.ready, self.refusal = read, b"", None, ""
-        self.silence = Silence(self.patience_seconds if self.is_worker else 0)
+        self.silence = Silence(self.patience_seconds)
         self._started = time.monotonic()
         return read
 
@@ -128,9 +130,11 @@ class Child:
             self.pipe = None
 
     def kill(self) -> None:
-        """End it as nothing can prevent, once: `ended` says when it is over."""
+        """End it and what it has started as nothing can prevent, once: `ended` says when it is over."""
         if self.process is not None:
-            self.process.kill()
+            # Where Envoy is a process beside the one that was spawned, it would keep the port, and half of the clients.
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.silence = Silence(0)
 
     def ended(self) -> int | None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from marketd.config import Settings
 from marketd.config.forms import with_port
+from marketd.process.supervision.admin_pulse import AdminPulse
 from marketd.process.supervision.child import Child
 from marketd.process.supervision.port import reserve_port
 
@@ -40,6 +41,7 @@ class GatewayPlace:
     port: int
     is_encrypted: bool
     child: Child
+    pulse: AdminPulse
     was_ready: bool = False
     _serving: int = 0
     """The process that is known to serve."""
@@ -57,8 +59,9 @@ class GatewayPlace:
             *("--parent", str(os.getpid()), "--folder", str(folder)),
             *("--port", str(taken), "--workers", str(settings.workers)),
         ]
-        child = Child("The gateway", program, 0, is_worker=False)
-        return cls(folder, host, taken, settings.gateway_tls_cert_file is not None, child, _holder=holder)
+        child = Child("The gateway", program, settings.hang_seconds, is_worker=False)
+        is_encrypted = settings.gateway_tls_cert_file is not None
+        return cls(folder, host, taken, is_encrypted, child, AdminPulse(folder / ADMIN_SOCKET), _holder=holder)
 
     @property
     def address(self) -> str:
@@ -66,11 +69,12 @@ class GatewayPlace:
         return f"{'https' if self.is_encrypted else 'http'}://{with_port(self.host, self.port)}"
 
     def look(self) -> bool:
-        """Whether it has begun to serve since the last look."""
+        """Whether it has begun to serve since the last look; it is known by each that it does not hang."""
         process = self.child.process
-        if process is None or process.pid == self._serving:
+        if process is None or not self.pulse.beats(process.pid):
             return False
-        if ask(self.folder / ADMIN_SOCKET, "GET", "/ready") is None:
+        self.child.silence.heard()
+        if process.pid == self._serving:
             return False
         self._serving = process.pid
         return True
@@ -82,6 +86,7 @@ class GatewayPlace:
 
     def close(self) -> None:
         """Give the port back and remove the folder."""
+        self.pulse.close()
         if self._holder is not None:
             self._holder.close()
         shutil.rmtree(self.folder, ignore_errors=True)

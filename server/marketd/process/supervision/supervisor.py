@@ -199,7 +199,7 @@ class Supervisor:
     def _look_after(self, child: Child, environment: Mapping[str, str]) -> None:
         if child.process is not None and child.silence.is_too_long:
             self.warn(
-                f"{child.name} (process {child.process.pid}) hangs: its event loop has been silent for "
+                f"{child.name} (process {child.process.pid}) hangs: it has been silent for "
                 f"{child.silence.seconds:.0f} s or more. It is ended."
             )
             child.kill()
@@ -270,7 +270,7 @@ class Supervisor:
             try:
                 child.process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                child.process.kill()
+                child.kill()
                 child.process.wait()
             for line in child.last_words():
                 self.warn(f"{child.name} said last: {line}")
