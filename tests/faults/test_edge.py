@@ -34,7 +34,7 @@ def total(served: Served, *names: str) -> float:
 
 def hold(served: Served, name: str, seconds: float) -> tuple[Honest, Honest, float, dict[str, Any]]:
     """Attack, and see that nobody pays who did nothing wrong, that memory is bounded and that every end was counted."""
-    quiet = asyncio.run(honest(served.port, min(seconds / 2, 3.0)))
+    quiet = asyncio.run(honest(served.port, min(seconds / 2, 1.5)))
 
     def memory() -> float:
         return resident_mib(worker.pid for worker in served.workers())
@@ -56,7 +56,7 @@ def hold(served: Served, name: str, seconds: float) -> tuple[Honest, Honest, flo
 
 
 def test_calls_that_never_send_their_message_cost_nobody_else(served: Served) -> None:
-    _, met, _, _ = hold(served, "headers_only", 1.0)
+    _, met, _, _ = hold(served, "headers_at_once", 1.0)
     assert met.ends["OK"]
 
 
@@ -70,7 +70,7 @@ def test_eight_thousand_calls_at_once_are_all_answered(served: Served) -> None:
 
 @pytest.mark.faults
 @pytest.mark.alone
-@pytest.mark.parametrize("name", sorted(ATTACKS))
+@pytest.mark.parametrize("name", sorted(ATTACKS.keys() - {"headers_at_once"}))  # in the short form
 def test_an_attack_on_the_edge_costs_nobody_else_for_long(
     served: Served, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
