@@ -103,7 +103,7 @@ async def headers_only(attack: Attack) -> None:
     """Calls that never send their message, up to 12,750 that wait at the same time."""
 
     async def one(connection: Connection) -> None:
-        calls = []
+        calls: list[int] = []
         while attack.going and len(calls) < STREAMS:
             await attack.pace(15)
             calls += [connection.begin(LIST_CALL) for _ in range(15)]
