@@ -55,6 +55,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(trylast=True)  # of what `-m` has left
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest tests first: one that comes last leaves the other workers idle.
 
@@ -66,12 +67,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long_forms)
         items[:] = [item for item in items if item.get_closest_marker("faults") is None]
     items.sort(key=_turn)
+    if items and items[0].get_closest_marker("minutes") is not None:
+        items.insert(1, items.pop())  # no other worker takes what comes behind a running test: let it be short
 
 
-def _turn(item: pytest.Item) -> tuple[bool, tuple[str, ...]]:
-    """Files in one order, wherever the worker began to collect."""
+def _turn(item: pytest.Item) -> tuple[bool, bool, tuple[str, ...]]:
+    """Files in one order, wherever the worker began to collect; what goes on for minutes comes before all."""
+    is_long = item.get_closest_marker("minutes") is not None
     is_last = item.get_closest_marker("slow") is None and "served" not in getattr(item, "fixturenames", ())
-    return is_last, item.path.parts
+    return not is_long, is_last, item.path.parts
 
 
 @pytest.fixture

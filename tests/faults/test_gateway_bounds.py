@@ -27,8 +27,6 @@ MEMORY_MIB = 150
 CALLS_AT_ONCE_MIB = 256
 """Of 8,000 calls in flight at once; each takes Envoy some 22 KiB."""
 TIMES_SLOWER = 10
-COSTLY_MS = {"without a message": 1_000.0, "headers without end": 1_000.0}
-"""What a 99th percentile may be in any case: these two are work for Envoy itself, on the cores that callers use too."""
 CASES = {
     "waiting": ("idle,silent,slow_headers,slow_bodies", 4.0),
     "without a message": ("headers_only", 3.0),
@@ -102,7 +100,7 @@ def test_an_attack_on_the_gateway_costs_nobody_else_for_long(
     assert set(quiet.ends) == {"OK"}
     assert set(met.ends) <= {"OK", "UNAVAILABLE/OVERLOADED/retry"}, met.ends
     assert met.ends["OK"]
-    assert during <= max(TIMES_SLOWER * max(p99, QUIET_MS), COSTLY_MS.get(case, 0.0))
+    assert during <= TIMES_SLOWER * max(p99, QUIET_MS)
     assert peak - before <= (CALLS_AT_ONCE_MIB if case == "sudden calls" else MEMORY_MIB)
     assert workers_peak - workers_before <= MEMORY_MIB
     end = time.monotonic() + 20

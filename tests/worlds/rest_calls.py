@@ -79,16 +79,26 @@ class RestCalls:
         """The operations that answer at once, in the document's order."""
         return [each for each in self._operations if _answers_json(self._raw(each))]
 
-    def run(self, operations: Iterable[Any], examples: int, *, negative: bool = False, end: float = 0.0) -> None:
+    def run(
+        self,
+        operations: Iterable[Any],
+        examples: int,
+        *,
+        negative: bool = False,
+        end: float = 0.0,
+        share: float = 1.0,
+    ) -> None:
         """Call each operation with so many made-up requests; `negative` ones break the document's rules.
 
-        end: when to stop, by time.monotonic().
+        end: when to stop, by time.monotonic(). share: of a core's time that this process may take for it.
         """
         for operation in operations:
             if end and time.monotonic() > end:
                 return
+            begun = time.process_time()
             for case in self._made_up(operation, examples, negative=negative):
                 self._call(operation, case, vary=not negative)
+            time.sleep((time.process_time() - begun) * (1 / share - 1))
 
     def _made_up(self, operation: Any, examples: int, *, negative: bool) -> list[Any]:
         cases: list[Any] = []

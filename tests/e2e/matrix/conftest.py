@@ -58,11 +58,20 @@ async def market(
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def market_gateway(market: Market, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+async def shared_market_gateway(
+    market: Market, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningGateway]:
     """A gateway in front of it."""
     upstream = Upstream(host="127.0.0.1", port=market.app.port)
     async with running(market.settings, tmp_path_factory.mktemp("gateway"), [upstream]) as made:
         yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def market_gateway(shared_market_gateway: RunningGateway) -> RunningGateway:
+    """The same, once it knows that the market serves, whose loop rests during tests with loops of their own."""
+    await shared_market_gateway.until_serving()
+    return shared_market_gateway
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -35,9 +35,13 @@ async def shared_rest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
             yield Rest(gateway, echo)
 
 
-@pytest.fixture
-def rest(shared_rest: Rest) -> Rest:
-    """The same, without what other tests have left."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def rest(shared_rest: Rest) -> Rest:
+    """The same, without what other tests have left, and known to be well.
+
+    Its loop rests while this process runs other tests; after some seconds the gateway takes that for ill.
+    """
+    await shared_rest.gateway.until_serving()
     shared_rest.echo.on.clear()
     shared_rest.echo.seen.clear()
     return shared_rest
