@@ -56,7 +56,7 @@ async def test_refusals_keep_reason_and_field_paths(gateway: RunningGateway, wor
     ada = await workers[0].register()
     status, headers, body = await gateway.fetch("/v1/orders", headers={"x-request-id": "mine-1"})
     assert (status, details(body)["ErrorInfo"]["reason"]) == (401, "UNAUTHENTICATED")
-    assert headers["x-request-id"] == "mine-1"
+    assert (headers["x-request-id"], headers["www-authenticate"]) == ("mine-1", "Bearer")
     status, _, body = await gateway.fetch("/v1/cart/items", {"variantId": "x", "quantity": 1}, headers=of(ada))
     assert (status, details(body)["ErrorInfo"]["reason"]) == (400, "VALIDATION_FAILED")
     assert [one["field"] for one in details(body)["BadRequest"]["fieldViolations"]] == ["variant_id"]
@@ -121,8 +121,9 @@ async def test_a_watch_is_resumed_by_its_token_and_says_why_it_ends(
         assert last["error"]["details"][0]["reason"] == "SESSION_REVOKED"
         assert "snapshot" not in last
         assert await watch.line() is None
-    status, _, body = await gateway.fetch("/v1/deliveries:watch", headers=of(rider))
+    status, headers, body = await gateway.fetch("/v1/deliveries:watch", headers=of(rider))
     assert (status, details(body)["ErrorInfo"]["reason"]) == (401, "SESSION_REVOKED")
+    assert headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.faults  # it waits for heartbeats

@@ -163,6 +163,9 @@ function envoy_on_response(handle)
   end
   headers:remove(REPLY)
   local code = headers:get(":status")
+  if code == "401" then
+    headers:replace("www-authenticate", "Bearer")
+  end
   if code == "404" and reply ~= nil then
     local methods = allowed(asked.path)
     if methods ~= "" then
