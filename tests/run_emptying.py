@@ -101,6 +101,12 @@ class Emptying:
         self._turns += 1
         if self._turns > _MOST_TURNS:
             return False
+        try:
+            return await self._empty()
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            return False  # a test that ends all connections to its database ended this one too
+
+    async def _empty(self) -> bool:
         connection, fresh = self._connection, self._fresh
         await connection.execute(_PART)
         if await connection.fetchval(_SHAPE) != fresh.shape:
