@@ -7,7 +7,7 @@ import itertools
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import grpc
@@ -43,10 +43,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Answer:
-    """A call's answer as it came over the wire."""
+    """A call's answer as it came over the wire. `is_first`: no try before it may have had the effect, too."""
 
     payload: bytes
     replayed: bool
+    is_first: bool = True
 
 
 class Lines:
@@ -127,11 +128,14 @@ class Lines:
     ) -> Answer:
         """Send the same request until it is known what became of it, as a client with a request id may."""
         end = time.monotonic() + seconds
+        is_first = True
         while True:
             try:
-                return await self.raw(account, request, wait_for_ready=True, seconds=5, channel=channel)
+                answer = await self.raw(account, request, wait_for_ready=True, seconds=5, channel=channel)
+                return replace(answer, is_first=is_first)
             except MarketplaceError as error:
                 unknown = error.was_dropped or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+                is_first = is_first and not unknown
                 if not (unknown or error.reason in _UNSETTLED_REASONS) or time.monotonic() > end:
                     raise
                 await asyncio.sleep(error.retry_after or 0.05)

@@ -15,3 +15,6 @@ DEFAULT_TARGET = "127.0.0.1:50051"
 ADMIN_EMAIL = "admin@demo.example.com"
 VISITOR_EMAIL = "visitor@demo.example.com"
 PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose
+
+SLIP = "celebartion cakes"
+"""A search for something of PRODUCTS with two letters the wrong way round."""

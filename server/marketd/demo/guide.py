@@ -13,7 +13,7 @@ from pathlib import Path
 from marketplace_client.channel import is_this_machine
 from rich.console import Console
 
-from marketd.demo.defaults import ADMIN_EMAIL, DEFAULT_TARGET
+from marketd.demo.defaults import ADMIN_EMAIL, DEFAULT_TARGET, SLIP
 from marketd.demo.seed import Login, SeededLogins
 
 INDENT = "  "
@@ -23,7 +23,7 @@ _ORDERS = "marketplace.order.v1.OrderService/ListOrders"
 _BEARER = '-H "authorization: Bearer $TOKEN"'
 _FIRST_PRODUCT = "/v1/products?pageSize=1"
 _PAGE = """'{"pageSize": 2}'"""
-_SLIP = """'{"query": "celebartion cakes", "pageSize": 2}'"""
+_SLIP = f"""'{{"query": "{SLIP}", "pageSize": 2}}'"""
 
 
 def tool(name: str) -> str | None:

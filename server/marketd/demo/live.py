@@ -10,14 +10,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
-from marketplace_client import MarketplaceError
+from marketplace.catalog.v1 import catalog_service_pb2
+from marketplace_client import MarketplaceClient, MarketplaceError
 from rich.console import Console
 
 from marketd.demo.addresses import reachable
-from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD
+from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD, SLIP
 from marketd.demo.guide import show
 from marketd.demo.pictures import decorate
 from marketd.demo.records import CheckFailed
@@ -28,6 +31,8 @@ from marketd.process import parent as lifetimes
 _ADMIN_SECONDS = 60.0
 _SEED_ATTEMPTS = 10
 _SEED_PAUSE_SECONDS = 1.0
+_SEARCH_SECONDS = 20.0
+_SEARCH_LOOK_SECONDS = 0.1
 
 
 def ensure_admin(email: str, password: str) -> None:
@@ -51,12 +56,32 @@ async def _seed(target: str, email: str, password: str) -> SeededLogins:
     """Seed, patiently: a worker may just be starting again."""
     for _ in range(_SEED_ATTEMPTS - 1):
         try:
-            return await seed(target, email, password)
+            return await _made(target, email, password)
         except MarketplaceError as error:
             if not error.was_dropped and error.code.name != "DEADLINE_EXCEEDED":
                 raise
         await asyncio.sleep(_SEED_PAUSE_SECONDS)
-    return await seed(target, email, password)
+    return await _made(target, email, password)
+
+
+async def _made(target: str, email: str, password: str) -> SeededLogins:
+    logins = await seed(target, email, password)
+    await _until_searched(target)
+    return logins
+
+
+async def _until_searched(target: str) -> None:
+    """Wait until search knows the words of what was seeded: they are counted behind it, and a command that is printed
+    has a slip in it.
+    """
+    query = catalog_service_pb2.SearchProductsRequest(query=SLIP, page_size=1)
+    end = time.monotonic() + _SEARCH_SECONDS
+    async with MarketplaceClient(target, plaintext=True, user_agent="marketd-demo") as client:
+        while time.monotonic() < end:
+            with suppress(MarketplaceError):
+                if (await client.catalog.SearchProducts(query)).corrected_query:
+                    return
+            await asyncio.sleep(_SEARCH_LOOK_SECONDS)
 
 
 async def run(target: str, email: str, password: str, console: Console, gateway: str = "") -> None:
