@@ -6,11 +6,14 @@ A new slice needs no change here.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from marketd.app import INVARIANTS, SLICES
+from marketd.kernel.call import call as calls
+from marketd.kernel.call.call import Call
 from marketd.kernel.db import invariants
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.events.relay import EventHandler, Relay
@@ -22,6 +25,7 @@ from tests.worlds.jobs import run_due
 
 Build = Callable[[Parts], Slice]
 T = TypeVar("T")
+_LOOK_SECONDS: Final = 60.0
 
 
 def _name(room: Room) -> str:
@@ -72,7 +76,13 @@ class Built:
     async def violations(self) -> list[str]:
         """What is wrong with the data of these slices; with all of them, the kernel's invariants are looked at too."""
         looked_at = [*self._invariants()]
-        return await self.parts.tx.read(lambda unit: invariants.violations(unit.connection, looked_at))
+
+        async def patiently() -> list[str]:
+            # A machine with much else to do may take longer than a call may.
+            calls.enter(Call(deadline=time.monotonic() + _LOOK_SECONDS))
+            return await self.parts.tx.read(lambda unit: invariants.violations(unit.connection, looked_at))
+
+        return await asyncio.create_task(patiently())
 
     def _invariants(self) -> tuple[Invariant, ...]:
         if self.slices.keys() == _ROOMS.keys():

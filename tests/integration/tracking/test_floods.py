@@ -202,13 +202,16 @@ async def test_a_rejection_whose_answer_was_lost_is_told_by_the_next_hello_on_wh
     uplink.hello(uplink_id)
     await uplink.acked(4_001)
     told = [seq for seq, _ in uplink.rejected]
-    assert sorted([*await world.stored(courier_id), *told]) == list(range(1, 4_002))
+    stored = await world.stored(courier_id)
+    assert sorted([*stored, *told]) == list(range(1, 4_002))
     await uplink.drop()
     # What it has seen acknowledged is not told again, and the acknowledgement does not go back.
     half = workers[1].uplink(courier)
     half.hello(uplink_id, last_acked_seq=3_000)
     await half.acked(4_001)
-    assert half.rejected == [(seq, Rejection.RATE_EXCEEDED) for seq in range(3_001, 4_001)]
+    # A slow machine gives the courier the time to be allowed a few more.
+    expected = [(seq, Rejection.RATE_EXCEEDED) for seq in sorted({*range(3_001, 4_001)} - {*stored})]
+    assert half.rejected == expected != []
 
 
 async def test_a_lost_rejection_that_was_sent_again_and_stored_is_not_told_as_rejected(
