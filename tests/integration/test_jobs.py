@@ -373,3 +373,27 @@ async def test_a_job_that_has_no_try_left_is_kept_as_a_dead_letter(tx: Transacto
     assert await jobs_left(tx) == []
     dead = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
     assert [(row["kind"], row["error"]) for row in dead] == [("test.fail", "LookupError: planted")]
+
+
+async def test_a_job_under_a_key_is_there_once_however_often_it_is_asked_for_until_it_is_done(tx: Transactor) -> None:
+    done: list[Payload] = []
+
+    async def handler(_uow: UnitOfWork, payload: Payload) -> None:
+        done.append(payload)
+
+    runner = JobRunner(tx)
+    runner.register("test.keyed", handler)
+
+    async def ask(number: int) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            uow.enqueue(Job(kind="test.keyed", payload={"number": number}, dedup_key="test:1"))
+
+        await tx.run("test.ask", work)
+
+    await ask(1)
+    await ask(2)
+    await run_due(runner)
+    assert done == [{"number": 1}]
+    await ask(3)
+    await run_due(runner)
+    assert done == [{"number": 1}, {"number": 3}]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
@@ -58,3 +60,15 @@ async def test_who_leads_goes_on_until_it_doubts_or_gives_back_and_who_does_not_
         assert await other.is_ours()
         await other.give_back()
         assert await one.is_ours()
+
+
+async def test_who_leads_asks_again_before_the_lease_can_have_run_out(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with transactor(database_url) as tx:
+        one = leases.Leadership(tx, "test", LENGTH)
+        assert await one.is_ours()
+        await run(tx, lambda uow: uow.connection.execute("UPDATE leases SET holder = $1", new_id()))
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + LENGTH.total_seconds() / 2)
+        assert not await one.is_ours()

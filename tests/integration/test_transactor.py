@@ -164,6 +164,24 @@ async def test_the_same_id_of_another_caller_or_for_another_method_is_another_re
     assert await mark(tx) == 3
 
 
+async def test_another_callers_request_of_the_same_id_does_not_wait_for_it(tx: Transactor) -> None:
+    await make_marks(tx)
+    request_id, inside, go_on = str(uuid4()), asyncio.Event(), asyncio.Event()
+
+    async def work(uow: UnitOfWork) -> int:
+        inside.set()
+        await go_on.wait()
+        return await add_one(uow)
+
+    first = asyncio.create_task(answer(tx, work, request_id=request_id, caller_key="kim"))
+    await inside.wait()
+    await answer(tx, add_one, request_id=request_id, caller_key="lee", seconds=2)
+    await answer(tx, add_one, request_id=request_id, caller_key="kim", method="Undo", seconds=2)
+    go_on.set()
+    await first
+    assert await mark(tx) == 3
+
+
 async def test_a_duplicate_whose_time_is_up_before_the_first_call_is_through_learns_that_it_runs(
     tx: Transactor,
 ) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from marketd.kernel.call.refusals import DatabaseUnavailable, DeadlineExceeded
 from marketd.kernel.db.transactor import Committed, Transactor
-from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events.events import Job
 
 from tests.integration.units import add_one, answer, make_marks, mark, run, transactor
@@ -168,6 +168,18 @@ async def test_what_was_cut_off_at_its_deadline_leaves_nothing_to_the_next_unit_
         await only.drain()
         assert await run(only, look) == ""
         assert await mark(only) == 1
+
+
+async def test_readers_do_not_feel_that_their_pooled_connections_are_gone(tx: Transactor, wire: Wire) -> None:
+    await make_marks(tx)
+    async with transactor(wire.url) as far:
+
+        async def value(unit: ReadUnit) -> int:
+            return int(await unit.connection.fetchval("SELECT value FROM marks WHERE id = 1"))
+
+        assert await far.read(value) == 0
+        wire.lose(b"SELECT value FROM marks")
+        assert await far.read(value) == 0
 
 
 async def test_a_read_that_is_cut_off_in_a_statement_leaves_a_pool_that_works(
