@@ -56,6 +56,11 @@ class Wire:
         """The next message with this text gets lost: the connection breaks before the database has seen it."""
         self._lost = text
 
+    @property
+    def is_losing(self) -> bool:
+        """Whether the message that is to get lost has not come yet."""
+        return bool(self._lost)
+
     def lose_answer_to(self, text: bytes) -> None:
         """The next message with this text arrives, and the connection breaks when the database has answered it."""
         self._unanswered = text
