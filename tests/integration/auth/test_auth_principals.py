@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -216,6 +218,20 @@ async def test_memory_counts_until_it_is_too_old_and_no_longer(house: House) -> 
     await asyncio.sleep(SHORT_SECONDS)
     assert short.cached(token) is None
     assert Role.ADMIN in (await short.authenticate(token)).roles
+
+
+@pytest.mark.parametrize(("seconds", "is_known"), [(1.9, True), (2.1, False)])
+async def test_memory_is_two_seconds_old_at_most_unless_told_otherwise(
+    house: House, monkeypatch: pytest.MonkeyPatch, seconds: float, is_known: bool
+) -> None:
+    usual = Principals(house.tx, house.access, house.keys, LocalBroadcast(), house.clock)
+    _, token, _ = await _signed_in(house)
+    now = time.monotonic()
+    monkeypatch.setattr("marketd.auth.sessions.principals.time", SimpleNamespace(monotonic=lambda: now))
+    await usual.poll()
+    await usual.authenticate(token)
+    monkeypatch.setattr("marketd.auth.sessions.principals.time", SimpleNamespace(monotonic=lambda: now + seconds))
+    assert (usual.cached(token) is not None) == is_known
 
 
 async def test_without_a_database_nobody_is_let_in_on_old_knowledge(house: House, database_url: str) -> None:
