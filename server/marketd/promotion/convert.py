@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from google.type.interval_pb2 import Interval
@@ -28,6 +28,7 @@ _KINDS = EnumMap(PromoKind, promo_code_pb2.PromoCodeKind)
 _FUNDINGS = EnumMap(Funding, promo_code_pb2.PromoCodeFunding)
 _STATES = EnumMap(PromoCodeState, promo_code_pb2.PromoCodeState)
 _REASONS = EnumMap(Reason, error_reason_pb2.ErrorReason)
+_Amount: TypeAlias = Literal["amount", "min_subtotal", "max_discount"]
 _NEWEST_FIRST: Final = "create_time desc"
 
 
@@ -132,7 +133,7 @@ def to_verdict(verdict: Verdict, currency: str) -> promotion_service_pb2.Validat
     return answer
 
 
-def _from_money(code: promo_code_pb2.PromoCode, name: str, currency: str) -> Money | None:
+def _from_money(code: promo_code_pb2.PromoCode, name: _Amount, currency: str) -> Money | None:
     amount: MoneyMessage = getattr(code, name)
     return from_money(amount, currency, f"promo_code.{name}") if code.HasField(name) else None
 
@@ -157,7 +158,7 @@ def _to_scope(scope: PromoScope) -> promo_code_pb2.PromoCodeScope | None:
     )
 
 
-def _from_bound(window: Interval, name: str) -> datetime | None:
+def _from_bound(window: Interval, name: Literal["start_time", "end_time"]) -> datetime | None:
     if not window.HasField(name):
         return None
     return from_timestamp(getattr(window, name), f"promo_code.window.{name}")

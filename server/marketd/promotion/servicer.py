@@ -42,9 +42,7 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         self._callers_cart = callers_cart
         self._history = history
 
-    async def CreatePromoCode(
-        self, request: pb.CreatePromoCodeRequest, context: Context
-    ) -> pb.CreatePromoCodeResponse:
+    async def CreatePromoCode(self, request: pb.CreatePromoCodeRequest, context: Context) -> pb.CreatePromoCodeResponse:
         caller, currency = calls.current_caller(), self._currency
         new = convert.from_promo_code(request.promo_code, currency)
         return await self._tx.answer(
@@ -53,9 +51,7 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
             lambda code: pb.CreatePromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now())),
         )
 
-    async def UpdatePromoCode(
-        self, request: pb.UpdatePromoCodeRequest, context: Context
-    ) -> pb.UpdatePromoCodeResponse:
+    async def UpdatePromoCode(self, request: pb.UpdatePromoCodeRequest, context: Context) -> pb.UpdatePromoCodeResponse:
         caller = calls.current_caller()
         changes = convert.from_update(request, self._currency)
         return await self._tx.answer(
@@ -80,9 +76,7 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         code = await self._tx.read(lambda unit: read.get_promo_code(unit, caller, promo_code_id))
         return pb.GetPromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now()))
 
-    async def ListPromoCodes(
-        self, request: pb.ListPromoCodesRequest, context: Context
-    ) -> pb.ListPromoCodesResponse:
+    async def ListPromoCodes(self, request: pb.ListPromoCodesRequest, context: Context) -> pb.ListPromoCodesResponse:
         caller, query = calls.current_caller(), convert.from_list(request)
         page = await self._pager.list(
             request,

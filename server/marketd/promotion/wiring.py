@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from marketd.kernel.slice import Parts, Slice
@@ -14,8 +13,8 @@ SERVICERS: Final = (PromotionServicer,)
 INVARIANTS: Final = invariants.INVARIANTS
 
 
-def build(parts: Parts, *, callers_cart: Callable[[Parts], CallersCart], history: BuyerHistory) -> Slice:
-    """The part of promotions in a process. `callers_cart` gives who knows carts, `history` knows what was ordered."""
+def build(parts: Parts, *, callers_cart: CallersCart, history: BuyerHistory) -> Slice:
+    """The part of promotions in a process. `callers_cart` knows carts, `history` orders."""
     return Slice(
         servicers=[
             PromotionServicer(
@@ -23,7 +22,7 @@ def build(parts: Parts, *, callers_cart: Callable[[Parts], CallersCart], history
                 pager=parts.pager,
                 clock=parts.clock,
                 currency=parts.settings.currency,
-                callers_cart=callers_cart(parts),
+                callers_cart=callers_cart,
                 history=history,
             )
         ]
