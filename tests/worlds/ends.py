@@ -113,7 +113,7 @@ class Ends:
         )
         key = QuoteKey(quote_id, datetime.now(UTC) + timedelta(minutes=5))
         command = PlaceOrder(key, Money(minor(quote.total), CURRENCY), "sandbox")
-        return lambda uow: place_order(uow, buyer, command, timedelta(minutes=30))
+        return lambda uow: place_order(uow, buyer, command, PlaceTerms(timedelta(minutes=30), timedelta(hours=1)))
 
     @asynccontextmanager
     async def held(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> AsyncIterator[Held]:
