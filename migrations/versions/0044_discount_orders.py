@@ -23,14 +23,10 @@ def upgrade() -> None:
         "orders",
         sa.Column("delivery_discount_amount_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
     )
-    op.add_column(
-        "orders", sa.Column("promotions", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False)
-    )
+    op.add_column("orders", sa.Column("promotions", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False))
     op.drop_constraint(_NAME, "orders")
     op.create_check_constraint(_NAME, "orders", f"{_TOTAL} - delivery_discount_amount_minor")
-    op.create_check_constraint(
-        _DELIVERY, "orders", "delivery_discount_amount_minor BETWEEN 0 AND delivery_fee_minor"
-    )
+    op.create_check_constraint(_DELIVERY, "orders", "delivery_discount_amount_minor BETWEEN 0 AND delivery_fee_minor")
     op.add_column(
         "carts",
         sa.Column("promo_code_ids", postgresql.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False),

@@ -34,6 +34,7 @@ from marketd.media import wiring as media
 from marketd.media.delete import owner_deleted as media_owner_deleted
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import has_ordered
 from marketd.order.service import holds_account as order_holds_account
 from marketd.order.service import holds_seller as order_holds_seller
 from marketd.order.service import shows_media as order_shows_media
@@ -69,7 +70,7 @@ SLICES: Final = (
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
-    Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
+    Room(cart, partial(cart.build, quoter=flat_fee_quoter, history=has_ordered)),
     Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),
     Room(delivery, delivery.build),

@@ -51,10 +51,7 @@ async def give_back_codes(uow: UnitOfWork, orders: Sequence[Order], ended: Itera
     if not carried:
         return
     held = {
-        promotion.promo_code_id
-        for order in now.values()
-        if order.holds_promotions
-        for promotion in order.promotions
+        promotion.promo_code_id for order in now.values() if order.holds_promotions for promotion in order.promotions
     }
     if gone := sorted(carried - held):
         await promotions.give_back(uow, orders[0].order_group_id, gone)

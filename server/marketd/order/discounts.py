@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from marketd.kernel.events.events import Json
-from marketd.promotion.values import Funding, PromoKind
+from marketd.promotion.model import Funding, PromoKind
 
 
 class DiscountedItem(Protocol):

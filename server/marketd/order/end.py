@@ -2,7 +2,8 @@
 not accepted in time, given back whole, or undeliverable. Cancelling it part by part (cancel.py) takes the same steps.
 
 What is left of its money goes back, by a refund where it was taken; so do the uses of its promo codes, unless another
-order of its group holds them; its pieces go back to the stock, unless a courier has lost them. Everything happens under the locks that `lock_whole` takes.
+order of its group holds them; its pieces go back to the stock, unless a courier has lost them. Everything happens under
+the locks that `lock_whole` takes.
 """
 
 from __future__ import annotations

@@ -49,9 +49,7 @@ async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
         return
     await payments.cancel_open(uow, group_id)
     lines = [line for order in waiting for line in stock_lines(order)]
-    expired = [
-        await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0) for order in waiting
-    ]
+    expired = [await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0) for order in waiting]
     await give_back_codes(uow, orders, expired)
     await inventory.release(uow, lines, group_id)
 

@@ -132,7 +132,7 @@ INVARIANTS: Final = (
     Invariant(
         "I4",
         "promo codes are used by the orders that hold them",
-        "SELECT COALESCE(u.order_group_id, h.order_group_id) || ' ' || COALESCE(u.promo_code_id, h.promo_code_id) AS id,"
+        "SELECT order_group_id || ' ' || promo_code_id AS id,"
         "   CASE WHEN h.promo_code_id IS NULL THEN 'used by no order that stands' ELSE 'held and not used' END AS wrong"
         " FROM (SELECT order_group_id, promo_code_id FROM promo_redemptions WHERE give_back_time IS NULL) u"
         " FULL JOIN (SELECT DISTINCT order_group_id, (p ->> 'promo_code_id')::uuid AS promo_code_id"

@@ -191,9 +191,7 @@ class OrderTable(Base):
             " - delivery_discount_amount_minor",
             name="total",
         ),
-        CheckConstraint(
-            "delivery_discount_amount_minor BETWEEN 0 AND delivery_fee_minor", name="delivery_discount"
-        ),
+        CheckConstraint("delivery_discount_amount_minor BETWEEN 0 AND delivery_fee_minor", name="delivery_discount"),
         CheckConstraint("num_nulls(address, eta_earliest_time, eta_latest_time) IN (0, 3)", name="sent"),
         CheckConstraint("delivery_tax_rate BETWEEN 0 AND 1000000 AND delivery_tax_amount_minor >= 0", name="tax"),
     )

@@ -72,9 +72,7 @@ class PaidOrders:
         """
         group = await repository.lock_orders(uow.connection, order_group_id)
         orders = [
-            order
-            for order in group
-            if (order_id is None or order.order_id == order_id) and _may_refund(caller, order)
+            order for order in group if (order_id is None or order.order_id == order_id) and _may_refund(caller, order)
         ]
         if not orders:
             raise NotFound("order", order_id or order_group_id)

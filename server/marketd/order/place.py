@@ -27,6 +27,7 @@ from marketd.order.events import OrderPlaced
 from marketd.order.expire import enqueue_expiry
 from marketd.order.model import OrderState
 from marketd.order.pay import mark_paid
+from marketd.order.service import has_ordered
 from marketd.order.transition import make_event
 from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
@@ -48,7 +49,7 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlaceTerms:
-    """What the marketplace has settled about new orders: how long they may be unpaid, and then wait for their seller."""
+    """What the marketplace has settled about new orders: how long they may be unpaid, and then unaccepted."""
 
     unpaid_lifetime: timedelta
     accept_lifetime: timedelta
@@ -72,7 +73,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, term
     lines = [StockLine(line.variant_id, line.quantity) for package in quote.packages for line in package.lines]
     if not lines:
         raise CartEmpty
-    await _check_prices(uow, quote, command, [line.variant_id for line in lines])
+    await _check_prices(uow, caller, quote, command, [line.variant_id for line in lines])
 
     group_id, payment_id = new_id(), new_id()
     expire_time = uow.now + terms.unpaid_lifetime
@@ -101,18 +102,20 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, term
     # The hot rows last: other buyers with these codes, and of these variants, wait from here to the commit.
     if quote.promotions:
         try:
-            await promotions.redeem(uow, caller.known_user_id, group_id, quote.promotions)
+            # The buyer's cart is locked, so the buyer's other orders are placed before this one or after it.
+            await promotions.redeem(uow, caller.known_user_id, group_id, quote.promotions, has_ordered)
         except TermsChanged:
             raise QuoteExpired(command.quote.expire_time) from None
     await inventory.reserve(uow, lines, group_id)
     return PlacedGroup(group_id, orders, payment)
 
 
-async def _check_prices(uow: UnitOfWork, quote: Quote, command: PlaceOrder, variant_ids: list[UUID]) -> None:
+async def _check_prices(
+    uow: UnitOfWork, caller: Caller, quote: Quote, command: PlaceOrder, variant_ids: list[UUID]
+) -> None:
     """Raises ShopClosed, QuoteExpired for what is not for sale any more, and PriceChanged."""
     offers = await catalog.read_prices(uow.connection, variant_ids)
     changed: list[PriceDifference] = []
-    current_minor = quote.total_minor
     for package in quote.packages:
         for line in package.lines:
             offer = offers.get(line.variant_id)
@@ -122,8 +125,10 @@ async def _check_prices(uow: UnitOfWork, quote: Quote, command: PlaceOrder, vari
             quoted = Money(line.unit_price_minor, quote.currency)
             if offer.price != quoted:
                 changed.append(PriceDifference(line.variant_id, quoted, offer.price))
-                current_minor += (offer.price.amount_minor - line.unit_price_minor) * line.quantity
-    current = Money(current_minor, quote.currency)
+    current = Money(quote.total_minor, quote.currency)
+    if changed:
+        prices = {variant_id: offer.price for variant_id, offer in offers.items()}
+        current = await carts.total_at(uow, quote, prices, caller.known_user_id, has_ordered)
     if changed or current != command.expected_total:
         raise PriceChanged(command.expected_total, current, changed)
 

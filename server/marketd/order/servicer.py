@@ -73,9 +73,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         def render(placed: PlacedGroup) -> order_service_pb2.PlaceOrderResponse:
             return order_service_pb2.PlaceOrderResponse(order_group=convert.to_order_group(placed, caller))
 
-        return await self._tx.answer(
-            "order.place", lambda uow: place_order(uow, caller, command, self._terms), render
-        )
+        return await self._tx.answer("order.place", lambda uow: place_order(uow, caller, command, self._terms), render)
 
     async def GetOrder(
         self, request: order_service_pb2.GetOrderRequest, context: Context

@@ -116,8 +116,8 @@ class QuotePackage:
 class Quote:
     """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id.
 
-    address: None where nothing is sent. promotions: in the order of their use, each with something to take off; lines and
-    packages have what they take off together.
+    address: None where nothing is sent. promotions: in the order of their use, each with something to take off; lines
+    and packages have what they take off together.
     """
 
     quote_id: UUID
@@ -135,6 +135,11 @@ class Quote:
     def tax_amount_minor(self) -> int:
         """The tax that this includes."""
         return sum(package.tax_amount_minor for package in self.packages)
+
+    @property
+    def fees(self) -> dict[UUID, int]:
+        """What bringing each package costs before discounts, by seller_id."""
+        return {package.seller_id: package.delivery_fee_minor for package in self.packages if package.is_sent}
 
     def discounted(self, promotions: Sequence[Promotion]) -> Quote:
         """This quote, which has no promotions yet, with these; those that take nothing off are left out."""

@@ -91,16 +91,16 @@ def append_sql(first: int, after: str = "true") -> tuple[str, str]:
   SELECT aggregate_id, count(*) FROM incoming GROUP BY aggregate_id ORDER BY aggregate_id
   ON CONFLICT (aggregate_id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
   RETURNING aggregate_id, last_seq
-)"""
-    return ctes, f"""
-INSERT INTO outbox_events
+)"""  # noqa: S608 - places
+    last = f"""INSERT INTO outbox_events
   (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time)
 SELECT i.event_id, i.aggregate, i.aggregate_id,
        c.last_seq - count(*) OVER (PARTITION BY i.aggregate_id)
          + row_number() OVER (PARTITION BY i.aggregate_id ORDER BY i.place),
        i.event_type, i.version, i.payload::jsonb, {now}::timestamptz
 FROM incoming i JOIN counted c USING (aggregate_id) ORDER BY i.place
-"""
+"""  # noqa: S608 - places
+    return ctes, last
 
 
 def append_arguments(events: Sequence[Event], now: datetime) -> list[object]:
