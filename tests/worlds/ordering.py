@@ -21,6 +21,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.kernel.wire import to_address
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import has_ordered
 from marketd.order.servicer import OrderServicer
 from marketd.payment import wiring as payment
 from marketd.payment.attempts.confirm import PaymentConfirmer
@@ -61,7 +62,7 @@ class Market(Goods):
             parts,
             *("inventory", "cart", "payment", "order"),
             instead={
-                "cart": partial(cart.build, quoter=lambda _parts: self.quoter),
+                "cart": partial(cart.build, quoter=lambda _parts: self.quoter, history=has_ordered),
                 "payment": partial(payment.build, orders=PaidOrders.of, providers=lambda _tx: providers),
                 "order": partial(order.build, providers=lambda _tx: providers),
             },

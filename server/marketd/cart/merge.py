@@ -15,6 +15,7 @@ from marketd.auth.ports import MergeLine, MergeOutcome, MergeReport, MergeStrate
 from marketd.cart import repository
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.cart.owner import CartOwner
+from marketd.cart.pricing import Pricing
 from marketd.cart.quotes import repository as quotes
 from marketd.cart.read import own_cart
 from marketd.cart.values import Cart, CartItem, PricedCart
@@ -33,13 +34,13 @@ class MergedCart:
 
 
 async def merge_carts(
-    uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy, currency: str
+    uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy, pricing: Pricing
 ) -> MergedCart:
     """Move the guest's cart into the account's. Raises NotFound when the guest's is gone."""
     report = await merge_guest_cart(uow, user_id, guest_cart_id, strategy)
     if report is None:
         raise NotFound("guest cart", guest_cart_id)
-    return MergedCart(await own_cart(uow, CartOwner.account(user_id), currency), report)
+    return MergedCart(await own_cart(uow, CartOwner.account(user_id), pricing), report)
 
 
 async def merge_guest_cart(

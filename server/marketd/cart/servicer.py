@@ -8,7 +8,7 @@ from uuid import UUID
 from marketplace.cart.v1 import cart_service_pb2, cart_service_pb2_grpc
 
 from marketd.auth.convert import from_merge_strategy, to_cart_merge
-from marketd.cart import change, convert, merge, read
+from marketd.cart import change, convert, merge, promo_codes, read
 from marketd.cart.errors import GuestTokenInvalid
 from marketd.cart.owner import CartOwner
 from marketd.cart.ports import DeliveryQuoter
@@ -35,12 +35,12 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self._quotes = quotes
         self._terms = terms
         self._guests = guests
-        self._currency = terms.currency
+        self._pricing = terms.pricing
 
     async def CreateGuestCart(
         self, request: cart_service_pb2.CreateGuestCartRequest, context: Context
     ) -> cart_service_pb2.CreateGuestCartResponse:
-        cart = await self._tx.run("cart.create_guest", lambda uow: read.create_guest_cart(uow, self._currency))
+        cart = await self._tx.run("cart.create_guest", lambda uow: read.create_guest_cart(uow, self._pricing))
         return cart_service_pb2.CreateGuestCartResponse(
             cart=convert.to_cart(cart, self._terms.media_url), guest_token=self._guests.issue(cart.cart.cart_id)
         )
@@ -49,9 +49,9 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         self, request: cart_service_pb2.GetCartRequest, context: Context
     ) -> cart_service_pb2.GetCartResponse:
         owner = CartOwner.of(calls.current_caller())
-        cart = await self._tx.read(lambda unit: read.find_cart(unit, owner, self._currency))
+        cart = await self._tx.read(lambda unit: read.find_cart(unit, owner, self._pricing))
         if cart is None:
-            cart = await self._tx.run("cart.open", lambda uow: read.open_cart(uow, owner, self._currency))
+            cart = await self._tx.run("cart.open", lambda uow: read.open_cart(uow, owner, self._pricing))
         return cart_service_pb2.GetCartResponse(cart=convert.to_cart(cart, self._terms.media_url))
 
     async def AddCartItem(
@@ -66,7 +66,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
             )
 
         return await self._tx.answer(
-            "cart.add", lambda uow: change.add_item(uow, owner, command, self._currency), render
+            "cart.add", lambda uow: change.add_item(uow, owner, command, self._pricing), render
         )
 
     async def UpdateCartItem(
@@ -76,7 +76,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         command = change.SetQuantity(UUID(request.item.item_id), request.item.quantity, request.cart_etag)
         return await self._tx.answer(
             "cart.update",
-            lambda uow: change.set_quantity(uow, owner, command, self._currency),
+            lambda uow: change.set_quantity(uow, owner, command, self._pricing),
             lambda cart: cart_service_pb2.UpdateCartItemResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
@@ -87,7 +87,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         command = change.RemoveItem(UUID(request.item_id), request.allow_missing)
         return await self._tx.answer(
             "cart.remove",
-            lambda uow: change.remove_item(uow, owner, command, self._currency),
+            lambda uow: change.remove_item(uow, owner, command, self._pricing),
             lambda cart: cart_service_pb2.RemoveCartItemResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
@@ -97,7 +97,7 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
         owner = CartOwner.of(calls.current_caller())
         return await self._tx.answer(
             "cart.clear",
-            lambda uow: change.clear(uow, owner, self._currency),
+            lambda uow: change.clear(uow, owner, self._pricing),
             lambda cart: cart_service_pb2.ClearCartResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
@@ -117,8 +117,29 @@ class CartServicer(cart_service_pb2_grpc.CartServiceServicer):
 
         return await self._tx.answer(
             "cart.merge",
-            lambda uow: merge.merge_carts(uow, user_id, guest_cart_id, strategy, self._currency),
+            lambda uow: merge.merge_carts(uow, user_id, guest_cart_id, strategy, self._pricing),
             render,
+        )
+
+    async def ApplyPromoCode(
+        self, request: cart_service_pb2.ApplyPromoCodeRequest, context: Context
+    ) -> cart_service_pb2.ApplyPromoCodeResponse:
+        owner = CartOwner.of(calls.current_caller())
+        return await self._tx.answer(
+            "cart.apply_code",
+            lambda uow: promo_codes.apply_code(uow, owner, request.code, self._pricing),
+            lambda cart: cart_service_pb2.ApplyPromoCodeResponse(cart=convert.to_cart(cart, self._terms.media_url)),
+        )
+
+    async def RemovePromoCode(
+        self, request: cart_service_pb2.RemovePromoCodeRequest, context: Context
+    ) -> cart_service_pb2.RemovePromoCodeResponse:
+        owner = CartOwner.of(calls.current_caller())
+        command = promo_codes.RemoveCode(request.code, request.allow_missing)
+        return await self._tx.answer(
+            "cart.remove_code",
+            lambda uow: promo_codes.remove_code(uow, owner, command, self._pricing),
+            lambda cart: cart_service_pb2.RemovePromoCodeResponse(cart=convert.to_cart(cart, self._terms.media_url)),
         )
 
     async def QuoteOrder(

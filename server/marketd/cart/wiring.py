@@ -16,13 +16,16 @@ from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
 from marketd.kernel.values.tax import rate_of
+from marketd.promotion.ports import BuyerHistory
 
 SERVICERS: Final = (CartServicer,)
 INVARIANTS: Final[tuple[Invariant, ...]] = ()
 
 
-def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
-    """The cart's part of a process. `quoter` gives who says what bringing a package costs."""
+def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter], history: BuyerHistory) -> Slice:
+    """The cart's part of a process. `quoter` gives who says what bringing a package costs; `history` is who knows
+    whether somebody has ordered before.
+    """
     settings = parts.settings
     return Slice(
         servicers=[
@@ -37,6 +40,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                     order_ahead=settings.order_ahead,
                     tax_rate=rate_of(settings.tax_rate),
                     media_url=settings.media_url,
+                    history=history,
                 ),
             )
         ],

@@ -12,7 +12,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.promotion import evaluate as _evaluate
 from marketd.promotion import redeem as _redeem
 from marketd.promotion import words
-from marketd.promotion.errors import PromoNotFound
+from marketd.promotion.errors import PromoNotApplicable, PromoNotFound
 from marketd.promotion.ports import BuyerHistory, Unit
 from marketd.promotion.repository import codes, uses
 from marketd.promotion.values import Evaluation, FoundCode, PromoLine, Promotion, code_key
@@ -43,6 +43,18 @@ async def find_code(unit: Unit, code: str) -> FoundCode:
     if found is None:
         raise PromoNotFound(code, words.unknown(code))
     return found
+
+
+async def check_beside(unit: Unit, promo_code_id: UUID, others: Sequence[UUID]) -> None:
+    """Raises PromoNotApplicable, naming which to remove, when the code cannot stand on a cart beside the others."""
+    if not others:
+        return
+    known = await codes.read_for_cart(unit.connection, [promo_code_id, *others], None)
+    asked, _ = known[promo_code_id]
+    beside = [known[each][0] for each in others if each in known]
+    against = [each.code for each in beside if not (asked.stackable and each.stackable)]
+    if against:
+        raise PromoNotApplicable(asked.code, words.not_beside(asked.code, against))
 
 
 async def redeem(
