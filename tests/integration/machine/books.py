@@ -10,11 +10,13 @@ from uuid import UUID
 
 from marketd.cart.quotes.values import QuoteResult
 from marketd.cart.values import PricedCart
+from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.database import Connection
 from marketd.order.values import Order
 
-from tests.integration.machine.model import Package, Quoted, QuotedLine, tax_of
-from tests.integration.machine.sales import OrderView, Sales
+from tests.integration.machine.model import Package, Quoted, QuotedLine, ShownCart, tax_of
+from tests.integration.machine.sales import Sales
+from tests.integration.machine.sold import OrderView
 from tests.worlds.goods import Shop
 
 _LOOK: Final = """
@@ -23,7 +25,9 @@ SELECT json_build_object(
   'orders', (SELECT json_object_agg(order_id, json_build_array(state, due_minor, refund_reserved_minor,
       refunded_amount_minor)) FROM orders),
   'payments', (SELECT json_object_agg(payment_id, json_build_array(state, amount_minor, captured_amount_minor,
-      refund_reserved_minor, refunded_amount_minor)) FROM payments)
+      refund_reserved_minor, refunded_amount_minor)) FROM payments),
+  'codes', (SELECT json_object_agg(promo_code_id, usage_count) FROM promo_codes),
+  'uses', (SELECT json_object_agg(promo_code_id || ' ' || user_id, count) FROM promo_uses WHERE count > 0)
 )::text
 """
 
@@ -31,8 +35,10 @@ SELECT json_build_object(
 class Names(Protocol):
     """Who knows the ids of the model's shops and variants."""
 
+    buyers: list[Caller]
     shops: list[Shop]
     variants: list[UUID]
+    codes: list[UUID]
 
 
 class Ids(Protocol):
@@ -73,12 +79,20 @@ class Look:
             for group, ids in zip(model.groups, groups, strict=True)
         }
         assert (self.found["payments"] or {}) == payments
+        codes = dict(zip(map(str, names.codes), model.codes, strict=True))
+        assert (self.found["codes"] or {}) == {code_id: code.used for code_id, code in codes.items()}
+        assert (self.found["uses"] or {}) == {
+            f"{code_id} {names.buyers[buyer].user_id}": count
+            for code_id, code in codes.items()
+            for buyer, count in code.uses.items()
+            if count
+        }
 
 
-def cart_view(names: Names, cart: PricedCart) -> Mapping[int, tuple[int, int, tuple[str, ...]]]:
+def cart_view(names: Names, cart: PricedCart) -> ShownCart:
     """The cart as Shelves.shown has it."""
     assert cart.subtotal.amount_minor == sum(item.line_total.amount_minor for item in cart.items)
-    return {
+    lines = {
         names.variants.index(item.item.variant_id): (
             item.item.quantity,
             item.unit_price.amount_minor,
@@ -86,6 +100,13 @@ def cart_view(names: Names, cart: PricedCart) -> Mapping[int, tuple[int, int, tu
         )
         for item in cart.items
     }
+    off = {names.variants.index(variant_id): off for variant_id, off in cart.evaluation.line_discounts.items()}
+    problems = {
+        names.codes.index(problem.promo_code_id): problem.reason.value
+        for problem in cart.evaluation.problems
+        if problem.promo_code_id is not None
+    }
+    return lines, off, problems
 
 
 def quote_view(names: Names, said: QuoteResult) -> Quoted:
@@ -99,7 +120,9 @@ def quote_view(names: Names, said: QuoteResult) -> Quoted:
             )
             for line in package.lines
         )
-        shown = Package(shops.index(package.seller_id), lines, package.delivery_fee_minor)
+        shown = Package(
+            shops.index(package.seller_id), lines, package.delivery_fee_minor, package.delivery_discount_amount_minor
+        )
         assert (package.total_minor, package.tax_amount_minor) == (shown.total, shown.tax)
         assert [line.tax_amount_minor for line in package.lines] == [tax_of(line.worth) for line in lines]
         packages.append(shown)
@@ -120,12 +143,15 @@ def order_view(names: Names, order: Order) -> OrderView:
         )
         for item in order.items
     )
-    return (
-        order.state.value,
+    money = (
         order.total_minor,
         order.due_minor,
         order.refund_reserved_minor,
         order.refunded_amount_minor,
         order.cancelled_amount_minor,
-        lines,
     )
+    standing = {
+        names.codes.index(each.promotion.promo_code_id): (each.discount_amount_minor, each.delivery_discount_amount_minor)
+        for each in order.standing_discounts
+    }
+    return order.state.value, money, lines, standing

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final, TypeAlias
-
 from tests.integration.machine.model import (
     ACCEPT_LIFETIME,
     UNPAID_LIFETIME,
@@ -15,108 +11,17 @@ from tests.integration.machine.model import (
     Quote,
     Shelves,
 )
-
-HELD: Final = ("PENDING_PAYMENT", "PAID", "ACCEPTED", "READY")
-WITH_SELLER: Final = ("PAID", "ACCEPTED", "READY")
-OVER: Final = ("DELIVERED", "CANCELLED", "REJECTED", "EXPIRED", "REFUNDED")
-OPEN_PAYMENT: Final = ("PENDING", "ACTION_REQUIRED", "DECLINED")
-
-OrderView: TypeAlias = tuple[str, int, int, int, int, int, tuple[tuple[int, int, int, int, int], ...]]
-"""State, total, due, set aside, given back, cancelled; of each line the variant, pieces, cancelled ones, price and
-discount.
-"""
-
-
-@dataclass
-class SoldLine:
-    """A line of an order, and how many pieces of it are cancelled."""
-
-    variant: int
-    pieces: int
-    price: int
-    discount: int
-    gone: int = 0
-
-    @property
-    def left(self) -> int:
-        """Pieces that are not cancelled."""
-        return self.pieces - self.gone
-
-    def given_back(self, pieces: int) -> int:
-        """What so many more cancelled pieces give back: their price less what their share of the discount grows by."""
-        share = [self.discount * count // self.pieces for count in (self.gone, self.gone + pieces)]
-        return self.price * pieces - (share[1] - share[0])
-
-
-@dataclass(eq=False)
-class Sold:
-    """An order."""
-
-    group: Group
-    shop: int
-    lines: list[SoldLine]
-    fee: int
-    total: int
-    state: str = "PENDING_PAYMENT"
-    due: int = 0
-    reserved: int = 0
-    refunded: int = 0
-    is_paid: bool = False
-    accept_end: timedelta = timedelta(0)
-    delivery: str = ""
-    was_assigned: bool = False
-    was_brought: bool = False
-    outcome: str = ""
-    ended_by: str = ""
-    cancelled: int = 0
-    lost: dict[int, int] = field(default_factory=dict)
-
-    def view(self) -> OrderView:
-        """What of it can be compared."""
-        lines = tuple((line.variant, line.pieces, line.gone, line.price, line.discount) for line in self.lines)
-        return (self.state, self.total, self.due, self.reserved, self.refunded, self.cancelled, lines)
-
-    @property
-    def needs_courier(self) -> bool:
-        """Whether anything that is left is to be brought."""
-        return any(line.left and VARIANTS[line.variant].is_sent for line in self.lines)
-
-    @property
-    def refundable(self) -> int:
-        """What can still be given back."""
-        return self.due - self.reserved if self.is_paid else 0
-
-    @property
-    def is_given_back(self) -> bool:
-        """Whether all of its money is."""
-        return self.is_paid and self.due > 0 and not self.refundable
-
-
-@dataclass(eq=False)
-class Refund:
-    """Money that is on its way back."""
-
-    group: Group
-    shares: dict[int, int]
-
-
-@dataclass(eq=False)
-class Group:
-    """Everything that was ordered at once, and its payment."""
-
-    buyer: Owner
-    end: timedelta
-    orders: list[Sold] = field(default_factory=list)
-    payment: str = "PENDING"
-    amount: int = 0
-    captured: int = 0
-    reserved: int = 0
-    refunded: int = 0
-
-    @property
-    def waiting(self) -> list[Sold]:
-        """The orders that wait for money."""
-        return [order for order in self.orders if order.state == "PENDING_PAYMENT"]
+from tests.integration.machine.promos import Judged
+from tests.integration.machine.sold import (
+    OPEN_PAYMENT,
+    OVER,
+    UNFULFILLED,
+    WITH_SELLER,
+    Group,
+    Refund,
+    Sold,
+    SoldLine,
+)
 
 
 class Sales(Shelves):
@@ -134,12 +39,16 @@ class Sales(Shelves):
 
     # -- placing
 
+    def has_ordered(self, owner: Owner) -> bool:
+        """Whether somebody has an order that stands."""
+        return any(order.state not in UNFULFILLED for order in self.orders if order.group.buyer == owner)
+
     def place(self, quote: Quote, buyer: Owner, expected: int) -> set[str]:
         """Order a quote: every reason that there is not to, or what was quoted is a new group."""
         if quote.is_used or quote.end <= self.now or quote.owner != buyer:
             return {"QUOTE_EXPIRED"}
         lines = [line for package in quote.packages for line in package.lines]
-        reasons = set()
+        reasons = {reason for number in quote.versions if (reason := self._not_redeemed(number, quote, buyer))}
         if expected != quote.total or any(line.price != self.prices[line.variant] for line in lines):
             reasons.add("PRICE_CHANGED")
         if any(line.pieces > self.stock[line.variant].available for line in lines):
@@ -147,38 +56,79 @@ class Sales(Shelves):
         if reasons:
             return reasons
         quote.is_used = True
-        group = Group(buyer, self.now + UNPAID_LIFETIME)
-        group.orders = [self._sold(group, package) for package in quote.packages]
+        group = Group(buyer, self.now + UNPAID_LIFETIME, codes=set(quote.versions))
+        group.orders = [self._sold(group, package, quote.judged) for package in quote.packages]
         group.amount = quote.total
         self.groups.append(group)
-        basket = self.baskets[buyer].lines
+        for number in quote.versions:
+            self.codes[number].uses[buyer] = self.codes[number].uses.get(buyer, 0) + 1
+        basket = self.baskets[buyer]
+        basket.codes = [number for number in basket.codes if number not in quote.versions]
         for line in lines:
             self.stock[line.variant].reserved += line.pieces
-            if line.variant in basket:
-                basket[line.variant].pieces -= line.pieces
-                if basket[line.variant].pieces <= 0:
-                    del basket[line.variant]
+            if line.variant in basket.lines:
+                basket.lines[line.variant].pieces -= line.pieces
+                if basket.lines[line.variant].pieces <= 0:
+                    del basket.lines[line.variant]
+        if not group.amount:
+            self._paid(group)
         return set()
 
-    def _sold(self, group: Group, package: Package) -> Sold:
-        lines = [SoldLine(line.variant, line.pieces, line.price, line.discount) for line in package.lines]
-        return Sold(group, package.shop, lines, package.fee, package.total, due=package.total)
+    def _not_redeemed(self, number: int, quote: Quote, buyer: Owner) -> str:
+        """Why a code of a quote cannot be used for its order any more."""
+        code = self.codes[number]
+        if code.is_disabled or code.version != quote.versions[number]:
+            return "QUOTE_EXPIRED"
+        if code.end is not None and self.now >= code.end:
+            return "PROMO_EXPIRED"
+        if code.limit is not None and code.used >= code.limit:
+            return "PROMO_EXHAUSTED"
+        if code.each is not None and code.uses.get(buyer, 0) >= code.each:
+            return "PROMO_EXHAUSTED"
+        return "PROMO_NOT_APPLICABLE" if code.is_first_only and self.has_ordered(buyer) else ""
+
+    def _sold(self, group: Group, package: Package, judged: Judged) -> Sold:
+        lines = [
+            SoldLine(
+                line.variant,
+                line.pieces,
+                line.price,
+                {each.code: each.lines[line.variant] for each in judged.taken if line.variant in each.lines},
+            )
+            for line in package.lines
+        ]
+        off = {each.code: each.deliveries[package.shop] for each in judged.taken if package.shop in each.deliveries}
+        return Sold(group, package.shop, lines, package.fee, off, package.total, due=package.total)
+
+    def _give_back_codes(self, group: Group) -> None:
+        """What no order of the group holds any more can be used again."""
+        holding = [order for order in group.orders if order.state not in (*UNFULFILLED, "REFUNDED")]
+        for number in sorted(group.codes):
+            if not any(number in order.codes for order in holding):
+                group.codes.remove(number)
+                self.codes[number].uses[group.buyer] -= 1
 
     # -- money
 
     def pay(self, group: Group, method: str) -> str:
-        """The buyer pays."""
-        if group.payment == "CAPTURED" and method == "ok":
+        """The buyer pays. What costs nothing is paid by whatever method."""
+        if group.payment == "CAPTURED" and (method == "ok" or not group.captured):
             return "OK"
         if group.payment not in OPEN_PAYMENT or not group.waiting or self.now >= group.end:
             return "ILLEGAL_TRANSITION"
+        if not group.amount:
+            self._paid(group)
+            return "OK"
         if method != "ok":
             group.payment = "DECLINED" if method == "decline" else "ACTION_REQUIRED"
             return "PAYMENT_DECLINED" if method == "decline" else "PAYMENT_ACTION_REQUIRED"
+        self._paid(group)
+        return "OK"
+
+    def _paid(self, group: Group) -> None:
         group.payment, group.captured = "CAPTURED", group.amount
         for order in group.waiting:
             order.state, order.is_paid, order.accept_end = "PAID", True, self.now + ACCEPT_LIFETIME
-        return "OK"
 
     def refund(self, group: Group, order: Sold | None, amount: int | None) -> str:
         """An admin or the seller gives money back: of an order, or all that is left of the group."""
@@ -219,6 +169,7 @@ class Sales(Shelves):
             group.refunded += amount
             if order.state == "DELIVERED" and order.refunded == order.due:
                 order.state = "REFUNDED"
+                self._give_back_codes(group)
         group.payment = "REFUNDED" if group.refunded == group.captured else "PARTIALLY_REFUNDED"
 
     # -- ends
@@ -235,7 +186,7 @@ class Sales(Shelves):
         is_all = all(line.left == pieces.get(place, 0) for place, line in enumerate(order.lines))
         worth = sum(order.lines[place].given_back(count) for place, count in pieces.items())
         if order.needs_courier and not self._sends_after(order, pieces):
-            worth += order.fee
+            worth += order.fee - sum(order.fee_discounts.values())
         worth = min(worth, order.due - order.reserved)
         if is_all or (order.is_paid and 0 < worth == order.refundable):
             self._end_with_money(order, "CANCELLED")
@@ -281,6 +232,7 @@ class Sales(Shelves):
                 self.stock[line.variant].reserved -= line.left
             line.gone = line.pieces
         order.state = state
+        self._give_back_codes(order.group)
 
     def reject(self, order: Sold) -> str:
         """The seller refuses it."""
@@ -350,6 +302,7 @@ class Sales(Shelves):
             return "OK" if order.state in ("DELIVERED", "REFUNDED") and order.was_brought else "ILLEGAL_TRANSITION"
         order.delivery = "CLOSED"
         order.state = "REFUNDED" if 0 < order.due == order.refunded else "DELIVERED"
+        self._give_back_codes(order.group)
         return "OK"
 
     def fail(self, order: Sold, *, comes_back: bool) -> str:
@@ -385,6 +338,9 @@ class Sales(Shelves):
                     for line in order.lines:
                         self.stock[line.variant].reserved -= line.left
                     order.state, order.due = "EXPIRED", 0
+                self._give_back_codes(group)
+            elif group.waiting and not group.amount:
+                self._paid(group)
         for order in self.orders:
             if order.state == "PAID" and order.accept_end <= self.now:
                 self._end_with_money(order, "CANCELLED")

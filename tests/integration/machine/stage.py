@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
-from marketd.cart import change, read
+from marketd.auth.ports import MergeStrategy
+from marketd.cart import change, merge, promo_codes, read
 from marketd.cart import wiring as cart
+from marketd.cart.owner import CartOwner
 from marketd.cart.quotes.quote import QuoteTerms, quote_order
 from marketd.cart.quotes.values import QuoteKey, QuoteResult
 from marketd.cart.values import PricedCart
@@ -34,19 +36,25 @@ from marketd.kernel.values.tax import rate_of
 from marketd.order.cancel import CancelledLine, CancelOrder, cancel_order
 from marketd.order.model import CancellationReason
 from marketd.order.pay import PaidOrders
-from marketd.order.place import PlacedGroup, PlaceOrder, place_order
+from marketd.order.place import PlacedGroup, PlaceOrder, PlaceTerms, place_order
 from marketd.order.prepare import AcceptOrder, accept_order, mark_order_ready
 from marketd.order.reject import RejectOrder, reject_order
+from marketd.order.service import has_ordered
 from marketd.order.values import Order
 from marketd.payment.attempts.confirm import Confirm, PaymentConfirmer
 from marketd.payment.providers.choose import providers_of
 from marketd.payment.refunds.refund import OrderRefund, PaymentRefunder, RefundPayment
 from marketd.payment.values import PaymentMethod
+from marketd.promotion.change import Disabling, disable_promo_code, update_promo_code
+from marketd.promotion.create import create_promo_code
+from marketd.promotion.model import PromoKind
+from marketd.promotion.values import NewPromoCode, PromoCodeChange, PromoScope
 from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.integration.machine import model
 from tests.integration.machine.books import Look
-from tests.integration.machine.model import BUYERS, FEE, SHOPS, TAX_PERCENT, VARIANTS
+from tests.integration.machine.model import BUYERS, FEE, SHOPS, TAX_PERCENT, VARIANTS, Owner
+from tests.integration.machine.promos import Code
 from tests.integration.machine.rewind import Rewind
 from tests.worlds.built import Built
 from tests.worlds.calls import caller_of
@@ -71,6 +79,10 @@ class Stage(Goods):
     buyers: list[Caller]
     shops: list[Shop]
     variants: list[UUID]
+    products: list[UUID]
+    codes: list[UUID]
+    guests: dict[Owner, Caller]
+    began: datetime
     courier: Caller
     courier_id: UUID
     rewind: Rewind
@@ -80,16 +92,18 @@ class Stage(Goods):
         settings = make_settings(tax_rate=str(TAX_PERCENT), delivery_fee_minor=FEE)
         parts = make_parts(tx, clock=clock, settings=settings)
         self.clock = clock
-        self.built = Built(parts, instead={"cart": partial(cart.build, quoter=lambda _parts: OneFee())})
+        self.built = Built(parts, instead={"cart": partial(cart.build, quoter=lambda _parts: OneFee(), history=has_ordered)})
         self._terms = QuoteTerms(
             currency=CURRENCY,
+            history=has_ordered,
             lifetime=settings.quote_lifetime,
             order_ahead=settings.order_ahead,
             tax_rate=rate_of(settings.tax_rate),
             media_url=settings.media_url,
         )
+        self._pricing = self._terms.pricing
         self._quoter = OneFee()
-        self._unpaid_lifetime = settings.unpaid_order_lifetime
+        self._place_terms = PlaceTerms(settings.unpaid_order_lifetime, settings.order_accept_lifetime)
         providers, paid = providers_of(tx), PaidOrders.of(settings)
         self._confirmer = PaymentConfirmer(tx=tx, providers=providers, orders=paid)
         self._refunder = PaymentRefunder(tx=tx, providers=providers, orders=paid)
@@ -98,12 +112,13 @@ class Stage(Goods):
         """Make everybody and everything, and remember how it was."""
         self.buyers = [await self.buyer() for _ in range(BUYERS)]
         self.shops = [await self.shop() for _ in range(SHOPS)]
-        self.variants = [await self._variant(goods) for goods in VARIANTS]
+        made = [await self._variant(goods) for goods in VARIANTS]
+        self.variants, self.products = [each[0] for each in made], [each[1] for each in made]
         self.courier, self.courier_id = await self._courier()
         await self.settle()
         self.rewind = await Rewind.mark(self.tx)
 
-    async def _variant(self, goods: model.Goods) -> UUID:
+    async def _variant(self, goods: model.Goods) -> tuple[UUID, UUID]:
         """A published product of one variant."""
         caller, price = self.shops[goods.shop].caller, Money(goods.price, CURRENCY)
         variant = NewVariant("", {}, price, None, goods.stock, True, "", 0, requires_shipping=goods.is_sent)
@@ -122,7 +137,7 @@ class Stage(Goods):
         )
         made = await self.tx.run("test.product", lambda uow: products.create_product(uow, caller, new, CURRENCY))
         await self.tx.run("test.publish", lambda uow: product_life.publish_product(uow, caller, made.product_id))
-        return made.variants[0].variant_id
+        return made.variants[0].variant_id, made.product_id
 
     async def _courier(self) -> tuple[Caller, UUID]:
         """Somebody on shift."""
@@ -138,7 +153,9 @@ class Stage(Goods):
     async def again(self) -> None:
         """Everything is as it was after `open`, and the clock is right."""
         await self.rewind.back(self.tx)
-        self.clock.advance(SystemClock().now() - self.clock.now())
+        self.began = SystemClock().now()
+        self.clock.advance(self.began - self.clock.now())
+        self.codes, self.guests = [], {}
 
     def later(self, minutes: int) -> None:
         """Time goes by."""
@@ -166,31 +183,109 @@ class Stage(Goods):
 
     # -- carts
 
-    async def add(self, caller: Caller, variant: int, pieces: int) -> PricedCart | Refused:
+    def caller(self, owner: Owner) -> Caller:
+        """A buyer, or a guest."""
+        return self.buyers[owner] if owner >= 0 else self.guests[owner]
+
+    def _owner(self, owner: Owner) -> CartOwner:
+        return CartOwner.of(self.caller(owner))
+
+    async def open_guest(self, owner: Owner) -> PricedCart:
+        """CreateGuestCart."""
+        made = await self.tx.run("machine.guest", lambda uow: read.create_guest_cart(uow, self._pricing))
+        self.guests[owner] = Caller(None, None, frozenset({Role.GUEST}), guest_cart_id=made.cart.cart_id)
+        return made
+
+    async def add(self, owner: Owner, variant: int, pieces: int) -> PricedCart | Refused:
         """AddCartItem."""
         command = change.AddItem(self.variants[variant], pieces)
-        said = await self._do("add", lambda uow: change.add_item(uow, caller, command, CURRENCY))
+        said = await self._do("add", lambda uow: change.add_item(uow, self._owner(owner), command, self._pricing))
         return said if isinstance(said, Refused) else said.cart
 
-    async def set(self, caller: Caller, item_id: UUID, pieces: int) -> PricedCart | Refused:
+    async def set(self, owner: Owner, item_id: UUID, pieces: int) -> PricedCart | Refused:
         """UpdateCartItem."""
         command = change.SetQuantity(item_id, pieces, "")
-        return await self._do("set", lambda uow: change.set_quantity(uow, caller, command, CURRENCY))
+        return await self._do(
+            "set", lambda uow: change.set_quantity(uow, self._owner(owner), command, self._pricing)
+        )
 
-    async def remove(self, caller: Caller, item_id: UUID) -> PricedCart | Refused:
+    async def remove(self, owner: Owner, item_id: UUID) -> PricedCart | Refused:
         """RemoveCartItem."""
         command = change.RemoveItem(item_id, allow_missing=False)
-        return await self._do("remove", lambda uow: change.remove_item(uow, caller, command, CURRENCY))
+        return await self._do(
+            "remove", lambda uow: change.remove_item(uow, self._owner(owner), command, self._pricing)
+        )
 
-    async def clear(self, caller: Caller) -> PricedCart | Refused:
+    async def clear(self, owner: Owner) -> PricedCart | Refused:
         """ClearCart."""
-        return await self._do("clear", lambda uow: change.clear(uow, caller, CURRENCY))
+        return await self._do("clear", lambda uow: change.clear(uow, self._owner(owner), self._pricing))
 
-    async def items(self, caller: Caller) -> dict[int, UUID]:
+    async def items(self, owner: Owner) -> dict[int, UUID]:
         """The items of the cart by their variants, by GetCart."""
-        cart = await self.tx.read(lambda unit: read.find_cart(unit, caller, CURRENCY))
+        cart = await self.tx.read(lambda unit: read.find_cart(unit, self._owner(owner), self._pricing))
         items = () if cart is None else cart.cart.items
         return {self.variants.index(item.variant_id): item.item_id for item in items}
+
+    async def merge(self, guest: Owner, buyer: Owner, strategy: str) -> merge.MergedCart | Refused:
+        """MergeCarts."""
+        user_id, cart_id = self.buyers[buyer].known_user_id, self.guests[guest].guest_cart_id
+        assert cart_id is not None
+        how = MergeStrategy(strategy)
+        return await self._do("merge", lambda uow: merge.merge_carts(uow, user_id, cart_id, how, self._pricing))
+
+    # -- codes
+
+    async def make_code(self, code: Code) -> None:
+        """CreatePromoCode, by the shop whose it is or else an admin."""
+        new = self._new(len(self.codes), code)
+        caller = self.admin if code.shop is None else self.shops[code.shop].caller
+        made = await self.tx.run("machine.code", lambda uow: create_promo_code(uow, caller, new, CURRENCY))
+        self.codes.append(made.promo_code_id)
+
+    def _new(self, number: int, code: Code) -> NewPromoCode:
+        products = tuple(self.products[variant] for variant in sorted(code.variants))
+        return NewPromoCode(
+            code=f"CODE-{number}",
+            seller_id=None,
+            kind=PromoKind(code.kind),
+            rate=int(code.percent * 10_000) or None,
+            amount=Money(code.amount, CURRENCY) if code.amount else None,
+            scope=PromoScope(product_ids=products),
+            min_subtotal=Money(code.least, CURRENCY) if code.least else None,
+            max_discount=None if code.cap is None else Money(code.cap, CURRENCY),
+            start_time=None,
+            end_time=None if code.end is None else self.began + code.end,
+            usage_limit=code.limit,
+            per_user_limit=code.each,
+            first_order_only=code.is_first_only,
+            stackable=code.is_stackable,
+            description="",
+        )
+
+    async def change_code(self, number: int, code: Code) -> None:
+        """UpdatePromoCode: what it takes off at least, and how often it may be used."""
+        paths = frozenset({"min_subtotal", "usage_limit", "per_user_limit"})
+        change = PromoCodeChange(self.codes[number], paths, "", self._new(number, code), None)
+        await self.tx.run("machine.code", lambda uow: update_promo_code(uow, self.admin, change))
+
+    async def disable_code(self, number: int) -> None:
+        """DisablePromoCode."""
+        command = Disabling(self.codes[number], "", "")
+        await self.tx.run("machine.code", lambda uow: disable_promo_code(uow, self.admin, command))
+
+    async def apply(self, owner: Owner, number: int) -> PricedCart | Refused:
+        """ApplyPromoCode, in whatever case."""
+        text = f" code-{number}" if number % 2 else f"CODE-{number}"
+        return await self._do(
+            "apply", lambda uow: promo_codes.apply_code(uow, self._owner(owner), text, self._pricing)
+        )
+
+    async def take_off(self, owner: Owner, number: int) -> PricedCart | Refused:
+        """RemovePromoCode."""
+        command = promo_codes.RemoveCode(f"CODE-{number}", allow_missing=False)
+        return await self._do(
+            "take_off", lambda uow: promo_codes.remove_code(uow, self._owner(owner), command, self._pricing)
+        )
 
     # -- orders
 
@@ -201,7 +296,7 @@ class Stage(Goods):
     async def place(self, caller: Caller, quote: QuoteKey, total: int) -> PlacedGroup | Refused:
         """PlaceOrder."""
         command = PlaceOrder(quote, Money(total, CURRENCY), "sandbox")
-        return await self._do("place", lambda uow: place_order(uow, caller, command, self._unpaid_lifetime))
+        return await self._do("place", lambda uow: place_order(uow, caller, command, self._place_terms))
 
     async def pay(self, caller: Caller, payment_id: UUID, method: str) -> object | Refused:
         """ConfirmPayment."""
