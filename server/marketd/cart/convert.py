@@ -10,11 +10,13 @@ from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
 
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
 from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind
+from marketd.cart.watch import CartReset, CartSnapshot, CartUpdate
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_timestamp
+from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_stream_reset, to_timestamp
 
 _KINDS = EnumMap(
     ProblemKind,
@@ -76,6 +78,23 @@ def _item(priced: PricedItem, media_url: str) -> cart_pb2.CartItem:
         if offer.compare_at_price is not None:
             message.compare_at_price.CopyFrom(to_money(offer.compare_at_price))
     return message
+
+
+def to_watch(
+    news: CartSnapshot[cart_pb2.Cart] | CartUpdate[cart_pb2.Cart] | CartReset | Beat, resume_token: str
+) -> cart_service_pb2.WatchCartResponse:
+    """One message of WatchCart."""
+    response = cart_service_pb2.WatchCartResponse(resume_token=resume_token)
+    match news:
+        case CartSnapshot():
+            response.snapshot.cart.CopyFrom(news.shown)
+        case CartUpdate():
+            response.cart.CopyFrom(news.shown)
+        case Beat():
+            response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
+        case CartReset():
+            response.reset.CopyFrom(to_stream_reset(news.reason))
+    return response
 
 
 def to_problem(problem: Problem) -> cart_pb2.Problem:

@@ -6,7 +6,7 @@ gone, every use of it raises GuestCartGone.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from marketd.cart import repository
@@ -25,7 +25,7 @@ async def find_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, currency: str
         if owner.is_guest:
             raise GuestCartGone
         return None
-    return await price(unit, cart, currency)
+    return (await _price(unit, [cart], currency))[0]
 
 
 async def create_guest_cart(uow: UnitOfWork, currency: str) -> PricedCart:
@@ -53,12 +53,11 @@ async def own_cart(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCa
 async def read_carts(unit: UnitOfWork | ReadUnit, cart_ids: Collection[UUID], currency: str) -> dict[UUID, PricedCart]:
     """Those of these carts that are there, whoever owns them: two statements for all of them."""
     carts = await repository.read_carts(unit.connection, cart_ids)
-    variant_ids = {item.variant_id for cart in carts.values() for item in cart.items}
+    return {priced.cart.cart_id: priced for priced in await _price(unit, list(carts.values()), currency)}
+
+
+async def _price(unit: UnitOfWork | ReadUnit, carts: Sequence[Cart], currency: str) -> list[PricedCart]:
+    """The carts with what their items cost now and what stands in their way."""
+    variant_ids = dict.fromkeys(item.variant_id for cart in carts for item in cart.items)
     offers = await catalog.read_offers(unit.connection, list(variant_ids))
-    return {cart_id: price_cart(cart, offers, currency) for cart_id, cart in carts.items()}
-
-
-async def price(unit: UnitOfWork | ReadUnit, cart: Cart, currency: str) -> PricedCart:
-    """The cart with what its items cost now and what stands in their way."""
-    offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
-    return price_cart(cart, offers, currency)
+    return [price_cart(cart, offers, currency) for cart in carts]

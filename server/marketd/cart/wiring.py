@@ -12,6 +12,8 @@ from marketd.cart.quotes.sweeps import sweep_quotes
 from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.cart.servicer import CartServicer
 from marketd.cart.sweeps import sweep_guest_carts
+from marketd.cart.watch import CartPlaces
+from marketd.cart.watchers import CartWatchers
 from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
@@ -24,6 +26,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = ()
 def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
     """The cart's part of a process. `quoter` gives who says what bringing a package costs."""
     settings = parts.settings
+    watchers = CartWatchers(parts.tx, settings.currency)
     return Slice(
         servicers=[
             CartServicer(
@@ -31,6 +34,9 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                 quoter=quoter(parts),
                 quotes=quote_tokens_of(settings),
                 guests=guest_tokens_of(settings),
+                places=CartPlaces(settings.derive("cart-watches"), parts.clock),
+                watchers=watchers,
+                clock=parts.clock,
                 terms=QuoteTerms(
                     currency=settings.currency,
                     lifetime=settings.quote_lifetime,
@@ -40,6 +46,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                 ),
             )
         ],
+        tasks=[watchers.run],
         sweeps=[
             Sweep("cart.sweep_quotes", sweep_quotes),
             Sweep("cart.sweep_guests", partial(sweep_guest_carts, lifetime=settings.guest_cart_lifetime)),
