@@ -9,19 +9,14 @@ from dataclasses import replace
 from uuid import UUID
 
 from marketd.cart import repository
-from marketd.cart.errors import GuestCartGone, QuoteExpired
-from marketd.cart.owner import CartOwner
-from marketd.cart.pricing import promo_lines
+from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
 from marketd.cart.quotes.quote import complete, requote
 from marketd.cart.quotes.values import Quote, QuoteKey
-from marketd.catalog import service as catalog
 from marketd.inventory.values import StockLine
-from marketd.kernel.call.caller import Caller
-from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
 from marketd.promotion.ports import BuyerHistory
-from marketd.promotion.values import Basket
 
 
 async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
@@ -48,19 +43,6 @@ async def total_at(
 ) -> Money:
     """What the quote would come to at these prices, by variant_id, with what its promo codes take off then."""
     return Money((await requote(uow, quote, prices, user_id, history)).total_minor, quote.currency)
-
-
-async def basket_of(unit: UnitOfWork | ReadUnit, caller: Caller) -> Basket:
-    """What can be bought of the caller's cart, with its codes: promotion's CallersCart. Raises GuestCartGone."""
-    owner = CartOwner.of(caller)
-    cart = await repository.read_cart(unit.connection, owner)
-    if cart is None:
-        if owner.is_guest:
-            raise GuestCartGone
-        return Basket((), ())
-    offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
-    lines = promo_lines((offers.get(item.variant_id), item.quantity) for item in cart.items)
-    return Basket(tuple(lines), cart.promo_code_ids)
 
 
 async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from marketd.kernel.call.reasons import Code, Reason
-from marketd.kernel.call.refusals import AlreadyExists, PreconditionViolation, Refusal
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, PreconditionViolation, Refusal
+from marketd.promotion.model import PromoCodeState
 from marketd.promotion.values import PromoProblem
 
 
@@ -59,6 +60,14 @@ class CodeTaken(AlreadyExists):
 
     def __init__(self, code: str) -> None:
         super().__init__("promo code", "code", f"There is a promo code {code} already, or was one; choose another one.")
+
+
+class CodeDisabled(IllegalTransition):
+    """The code is disabled, which is for good."""
+
+    def __init__(self) -> None:
+        message = "The promo code is disabled for good and cannot be changed; make another one."
+        super().__init__("promo code", PromoCodeState.DISABLED.value, (), message)
 
 
 class TermsChanged(Exception):

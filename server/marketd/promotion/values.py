@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 from uuid import UUID
 
+from marketd.audit.changes import UNSAID
 from marketd.kernel.call.reasons import Reason
 from marketd.kernel.values.money import Money
 from marketd.promotion.model import Funding, PromoCodeState, PromoKind
@@ -16,9 +17,6 @@ from marketd.promotion.model import Funding, PromoCodeState, PromoKind
 def code_key(code: str) -> str:
     """The same for codes that differ only in case or in blanks around them."""
     return code.strip().lower()
-
-
-_NOT_AUDITED: Final = {"audit": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +231,10 @@ class PromoCode:
     first_order_only: bool
     stackable: bool
     description: str
-    usage_count: int = field(metadata=_NOT_AUDITED)
-    usage_ceiling: int | None = field(metadata=_NOT_AUDITED)
-    per_user_ceiling: int | None = field(metadata=_NOT_AUDITED)
-    terms_version: int = field(metadata=_NOT_AUDITED)
+    usage_count: int = field(metadata=UNSAID)
+    usage_ceiling: int | None = field(metadata=UNSAID)
+    per_user_ceiling: int | None = field(metadata=UNSAID)
+    terms_version: int = field(metadata=UNSAID)
     create_time: datetime
     update_time: datetime
     disable_time: datetime | None
