@@ -20,12 +20,10 @@ from marketd.kernel.values.ids import new_id
 
 async def find_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, currency: str) -> PricedCart | None:
     """The owner's cart; None before an account's ever held anything. Raises GuestCartGone."""
-    cart = await repository.read_cart(unit.connection, owner)
-    if cart is None:
-        if owner.is_guest:
-            raise GuestCartGone
-        return None
-    return (await _price(unit, [cart], currency))[0]
+    cart = await _read_cart(unit, owner, currency)
+    if cart is None and owner.is_guest:
+        raise GuestCartGone
+    return cart
 
 
 async def create_guest_cart(uow: UnitOfWork, currency: str) -> PricedCart:
@@ -36,15 +34,15 @@ async def create_guest_cart(uow: UnitOfWork, currency: str) -> PricedCart:
 
 
 async def open_cart(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCart:
-    """The owner's cart; an account's is made when there is none. Raises GuestCartGone."""
+    """The owner's cart; an account's is made when there is none. A guest's must be locked."""
     if owner.user_id is not None:
         await repository.open_cart(uow.connection, owner.user_id, uow.now)
     return await own_cart(uow, owner, currency)
 
 
 async def own_cart(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCart:
-    """The owner's cart, which this transaction has locked or made. Raises GuestCartGone."""
-    cart = await find_cart(uow, owner, currency)
+    """The owner's cart, which this transaction has locked or made."""
+    cart = await _read_cart(uow, owner, currency)
     if cart is None:
         raise RuntimeError("the cart was deleted while its row was locked")
     return cart
@@ -54,6 +52,11 @@ async def read_carts(unit: UnitOfWork | ReadUnit, cart_ids: Collection[UUID], cu
     """Those of these carts that are there, whoever owns them: two statements for all of them."""
     carts = await repository.read_carts(unit.connection, cart_ids)
     return {priced.cart.cart_id: priced for priced in await _price(unit, list(carts.values()), currency)}
+
+
+async def _read_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, currency: str) -> PricedCart | None:
+    cart = await repository.read_cart(unit.connection, owner)
+    return None if cart is None else (await _price(unit, [cart], currency))[0]
 
 
 async def _price(unit: UnitOfWork | ReadUnit, carts: Sequence[Cart], currency: str) -> list[PricedCart]:
