@@ -137,7 +137,7 @@ class TokenSource:
         return current is not None and current != access_token
 
     def is_somebody_elses(self, access_token: str) -> bool:
-        """Whether by now there is a token of another account or guest: nothing of the former may be done in its name."""
+        """Whether by now there is a token of another account or guest, who must do nothing of what the former began."""
         current = self._current()
         if current is None or current == access_token:
             return False
