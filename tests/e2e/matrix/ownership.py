@@ -48,6 +48,7 @@ from tests.e2e.matrix.ownership_cases import (
     upserted,
 )
 from tests.e2e.matrix.ownership_pictures import PICTURES
+from tests.e2e.matrix.ownership_promotion import PROMOTIONS
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -85,6 +86,7 @@ _STOCK = inventory_service_pb2
 FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
     "Login.guest_cart_token": SECRET,
+    **PROMOTIONS,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
