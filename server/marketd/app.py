@@ -16,8 +16,8 @@ from marketd.audit import wiring as audit
 from marketd.auth import wiring as auth
 from marketd.auth.letters import revealer
 from marketd.cart import wiring as cart
+from marketd.cart.basket import callers_cart
 from marketd.cart.merge import merge_guest_cart
-from marketd.cart.service import basket_of
 from marketd.cart.service import owner_deleted as cart_owner_deleted
 from marketd.catalog import wiring as catalog
 from marketd.catalog.servicer import CACHE_TAG
@@ -72,7 +72,7 @@ SLICES: Final = (
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
-    Room(promotion, partial(promotion.build, callers_cart=basket_of, history=has_ordered)),
+    Room(promotion, partial(promotion.build, callers_cart=callers_cart, history=has_ordered)),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter, history=has_ordered)),
     Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),

@@ -11,11 +11,13 @@ from marketplace.promotion.v1 import promo_code_pb2
 
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
 from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind, promo_problem
+from marketd.cart.watch import CartReset, CartSnapshot, CartUpdate
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_timestamp
+from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_stream_reset, to_timestamp
 from marketd.promotion.model import Funding, PromoKind
 from marketd.promotion.values import Promotion
 
@@ -115,6 +117,23 @@ def to_problem(problem: Problem) -> cart_pb2.Problem:
 
 def _id(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
+
+
+def to_watch(
+    news: CartSnapshot[cart_pb2.Cart] | CartUpdate[cart_pb2.Cart] | CartReset | Beat, resume_token: str
+) -> cart_service_pb2.WatchCartResponse:
+    """One message of WatchCart."""
+    response = cart_service_pb2.WatchCartResponse(resume_token=resume_token)
+    match news:
+        case CartSnapshot():
+            response.snapshot.cart.CopyFrom(news.shown)
+        case CartUpdate():
+            response.cart.CopyFrom(news.shown)
+        case Beat():
+            response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
+        case CartReset():
+            response.reset.CopyFrom(to_stream_reset(news.reason))
+    return response
 
 
 def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResponse:

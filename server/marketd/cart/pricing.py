@@ -5,7 +5,7 @@ A cart without codes costs no statement more for them: it is looked at all the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from marketd.cart.values import Cart, PricedCart, price_cart
@@ -25,18 +25,19 @@ class Pricing:
     history: BuyerHistory
 
 
-async def price_lines(unit: UnitOfWork | ReadUnit, cart: Cart, pricing: Pricing) -> PricedCart:
-    """The cart with what its items cost now and what stands in their way; its promo codes are not looked at."""
-    offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
-    return price_cart(cart, offers, pricing.currency)
+async def price_lines(unit: UnitOfWork | ReadUnit, carts: Sequence[Cart], pricing: Pricing) -> list[PricedCart]:
+    """The carts with what their items cost now and what stands in their way; their promo codes are not looked at."""
+    variant_ids = dict.fromkeys(item.variant_id for cart in carts for item in cart.items)
+    offers = await catalog.read_offers(unit.connection, list(variant_ids))
+    return [price_cart(cart, offers, pricing.currency) for cart in carts]
 
 
-async def price(unit: UnitOfWork | ReadUnit, cart: Cart, pricing: Pricing) -> PricedCart:
-    """The cart with what its items cost now, what stands in their way, and what its promo codes do."""
-    return await discount(unit, await price_lines(unit, cart, pricing), pricing)
+async def price(unit: UnitOfWork | ReadUnit, carts: Sequence[Cart], pricing: Pricing) -> list[PricedCart]:
+    """The carts with what their items cost now, what stands in their way, and what their promo codes do."""
+    return [await _discounted(unit, priced, pricing) for priced in await price_lines(unit, carts, pricing)]
 
 
-async def discount(unit: UnitOfWork | ReadUnit, priced: PricedCart, pricing: Pricing) -> PricedCart:
+async def _discounted(unit: UnitOfWork | ReadUnit, priced: PricedCart, pricing: Pricing) -> PricedCart:
     """The cart with what its promo codes take off its items. What they take off deliveries, a quote says."""
     cart = priced.cart
     if not cart.promo_code_ids:

@@ -7,11 +7,14 @@ from functools import partial
 from typing import Final
 
 from marketd.cart.ports import DeliveryQuoter
+from marketd.cart.pricing import Pricing
 from marketd.cart.quotes.quote import QuoteTerms
 from marketd.cart.quotes.sweeps import sweep_quotes
 from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.cart.servicer import CartServicer
 from marketd.cart.sweeps import sweep_guest_carts
+from marketd.cart.watch import CartPlaces
+from marketd.cart.watchers import CartWatchers
 from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
@@ -27,6 +30,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter], history: B
     whether somebody has ordered before.
     """
     settings = parts.settings
+    watchers = CartWatchers(parts.tx, Pricing(settings.currency, history))
     return Slice(
         servicers=[
             CartServicer(
@@ -34,6 +38,9 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter], history: B
                 quoter=quoter(parts),
                 quotes=quote_tokens_of(settings),
                 guests=guest_tokens_of(settings),
+                places=CartPlaces(settings.derive("cart-watches"), parts.clock),
+                watchers=watchers,
+                clock=parts.clock,
                 terms=QuoteTerms(
                     currency=settings.currency,
                     lifetime=settings.quote_lifetime,
@@ -44,6 +51,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter], history: B
                 ),
             )
         ],
+        tasks=[watchers.run],
         sweeps=[
             Sweep("cart.sweep_quotes", sweep_quotes),
             Sweep("cart.sweep_guests", partial(sweep_guest_carts, lifetime=settings.guest_cart_lifetime)),
