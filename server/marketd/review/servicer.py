@@ -58,7 +58,7 @@ class ReviewServicer(review_service_pb2_grpc.ReviewServiceServicer):
             None if read.is_public(query) else caller,
             lambda unit, after, limit: read.list_reviews(unit, caller, query, after, limit),
             lambda review: cursor_of(review, query.order),
-            self._shown,
+            lambda review: convert.to_review(review, self._media_url, viewer_of(caller, review)),
         )
         return pb.ListReviewsResponse(reviews=page.items, next_page_token=page.next_page_token)
 
