@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.kernel.call.refusals import AlreadyExists, FieldViolation, IllegalTransition, ValidationFailed
-from marketd.order.values import Order
+from marketd.order.model import OrderState
 
 
 class NotDelivered(IllegalTransition):
     """What was not delivered cannot be reviewed."""
 
-    def __init__(self, order: Order) -> None:
-        super().__init__(
-            "order",
-            order.state.value,
-            order.steps.allowed(order.state),
-            f"Order {order.order_number} is {order.state.value} and was not delivered; review it once it is.",
-        )
+    def __init__(self, order_number: str, state: OrderState, allowed: Sequence[str]) -> None:
+        said = f"Order {order_number} is {state.value} and was not delivered; review it once it is."
+        super().__init__("order", state.value, allowed, said)
 
 
 class NothingDelivered(IllegalTransition):
     """All pieces of the line were cancelled, so nobody got any."""
 
-    def __init__(self, order: Order) -> None:
-        super().__init__(
-            "order",
-            order.state.value,
-            order.steps.allowed(order.state),
-            "All of this line was cancelled and nothing of it delivered; review another line of the order.",
-        )
+    def __init__(self, state: OrderState, allowed: Sequence[str]) -> None:
+        said = "All of this line was cancelled and nothing of it delivered; review another line of the order."
+        super().__init__("order", state.value, allowed, said)
 
 
 class ReviewExists(AlreadyExists):

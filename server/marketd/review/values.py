@@ -117,7 +117,7 @@ class Judgement:
 class ReviewQuery:
     """Which reviews to list; empty tuples mean everything, of `states` what the caller is shown without asking.
 
-    At most one of product_ids, seller_ids and courier_ids is given. order: a name of repository.pages.ORDERS.
+    order: a name of repository.pages.ORDERS.
     """
 
     product_ids: tuple[UUID, ...] = ()

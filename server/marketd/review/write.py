@@ -57,9 +57,9 @@ def _of_order(caller: Caller, new: NewReview, order: Order) -> Review:
     """The review of a line of the order, published; its times are the caller's to write. Raises what may not be."""
     item = next(item for item in order.items if item.item_id == new.order_item_id)
     if order.deliver_time is None:
-        raise NotDelivered(order)
+        raise NotDelivered(order.order_number, order.state, order.steps.allowed(order.state))
     if not item.left:
-        raise NothingDelivered(order)
+        raise NothingDelivered(order.state, order.steps.allowed(order.state))
     is_courier = new.kind is ReviewKind.COURIER
     if is_courier and (order.courier_id is None or order.out_for_delivery_time is None):
         raise NoCourier

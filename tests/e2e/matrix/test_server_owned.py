@@ -23,6 +23,7 @@ from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
@@ -173,6 +174,15 @@ CHANGES = {
         lambda market: market.shop.owner,
         "seller_id",
         "description",
+    ),
+    "review": Change(
+        review_service_pb2.UpdateReviewRequest,
+        "review",
+        lambda market: market.reviewed(),
+        lambda one: review_service_pb2.GetReviewRequest(review_id=one.review_id),
+        lambda market: market.author,
+        "review_id",
+        "text",
     ),
 }
 

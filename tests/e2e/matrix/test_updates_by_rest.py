@@ -39,6 +39,7 @@ OTHERS: Final[Mapping[tuple[str, str], Any]] = {
     ("variant", "weight_grams"): 500,
     ("seller", "logo"): Picture(media_pb2.MEDIA_PURPOSE_SHOP),
     ("seller", "contact"): {"email": "shop@example.com"},
+    ("review", "media_ids"): [Picture(media_pb2.MEDIA_PURPOSE_REVIEW)],
     ("seller", "opening_hours"): [{"day": "MONDAY", **SPAN}],
     ("seller", "opening_exceptions"): [{"date": {"year": 2028, "month": 1, "day": 2}, "closed": True}],
 }
@@ -118,6 +119,8 @@ async def _cases(market: Market, name: str) -> list[tuple[str, Any, list[tuple[d
         ways: list[tuple[dict[str, Any], str]] = [({}, camel(field))]
         if isinstance(value, Picture):
             value = {"mediaId": await market.upload(CHANGES[name].keeper(market), value.purpose)}
+        elif isinstance(value, list) and isinstance(value[0], Picture):
+            value = [await market.upload(CHANGES[name].keeper(market), value[0].purpose)]
         elif isinstance(value, int):
             ways.append(({camel(field): 0}, ""))
         cases.append((field, value, ways))

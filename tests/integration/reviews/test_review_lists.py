@@ -56,6 +56,7 @@ async def test_a_list_has_what_fits_in_order_however_it_is_narrowed(reviews: Rev
         {"seller_ids": [str(shops[1].seller_id)]},
         {"seller_ids": [str(shop.seller_id) for shop in shops]},
         {"courier_ids": [str(courier[1])]},
+        {"product_ids": [str(products[shops[0].seller_id][0])], "seller_ids": [str(shop.seller_id) for shop in shops]},
     ]
     for _ in range(60):
         query = dict(pick.choice(subjects))
@@ -114,17 +115,7 @@ async def test_a_page_token_is_of_its_list_and_of_who_asked_where_that_matters(r
         await reviews.page(await reviews.buyer(), page_size=1, mine=True, page_token=token)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"mine": True},
-        {"order_by": "stars"},
-        {
-            "product_ids": ["0190aaaa-0000-7000-8000-000000000001"],
-            "seller_ids": ["0190aaaa-0000-7000-8000-000000000001"],
-        },
-    ],
-)
+@pytest.mark.parametrize("query", [{"mine": True}, {"order_by": "stars"}])
 async def test_what_cannot_be_asked_is_said(reviews: Reviews, query: dict[str, Any]) -> None:
     with pytest.raises(ValidationFailed):
         await reviews.page(ANONYMOUS, **query)

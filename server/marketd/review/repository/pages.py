@@ -95,18 +95,19 @@ def _narrowed(query: ReviewQuery, states: Sequence[ReviewState], arguments: Argu
         sources.append(f"unnest({arguments.add(list(values))}::{kind}[]) any_{column}({column})")
         conditions.append(f"r.{column} = any_{column}.{column}")
 
-    kinds = query.kinds or tuple(ReviewKind)
-    if query.product_ids:
-        each("product_id", "uuid", query.product_ids)
-    elif query.courier_ids:
-        each("courier_id", "uuid", query.courier_ids)
-    elif query.seller_ids:
-        each("seller_id", "uuid", query.seller_ids)
-    if query.product_ids or query.courier_ids:
+    subjects = {"product_id": query.product_ids, "courier_id": query.courier_ids, "seller_id": query.seller_ids}
+    leading = next((column for column, ids in subjects.items() if ids), None)
+    for column, ids in subjects.items():
+        if column == leading:
+            each(column, "uuid", ids)
+        elif ids:
+            conditions.append(f"r.{column} = ANY({arguments.add(list(ids))}::uuid[])")
+    kinds = [kind.value for kind in query.kinds or tuple(ReviewKind)]
+    if leading in ("product_id", "courier_id"):
         # They have reviews of one kind only.
-        conditions.append(f"r.kind = ANY({arguments.add([kind.value for kind in kinds])}::text[])")
+        conditions.append(f"r.kind = ANY({arguments.add(kinds)}::text[])")
     else:
-        each("kind", "text", [kind.value for kind in kinds])
+        each("kind", "text", kinds)
     each("state", "text", [state.value for state in states])
     if query.ratings or query.with_images:
         each("rating", "smallint", query.ratings or range(1, STARS + 1))

@@ -153,7 +153,7 @@ class ListReviewsRequest(_message.Message):
     """
     @_builtins.property
     def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only reviews of these products. Give at most one of `product_ids`, `seller_ids` and `courier_ids`."""
+        """Only reviews of these products."""
 
     @_builtins.property
     def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -111,8 +111,7 @@ class ReviewServiceServicer:
     def ListReviews(self, request, context):
         """Lists published reviews; in other states the caller's own, and to admins and services all: with `reported` and
         `order_by` `report_count desc` that is the queue of who sees to them. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
-        for an order that there is not, for filters of several kinds of subjects at once, for `reported` and its order by
-        others than admins, and for `mine` without a token.
+        for an order that there is not, for `reported` and its order by others than admins, and for `mine` without a token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +119,7 @@ class ReviewServiceServicer:
 
     def GetRatingSummary(self, request, context):
         """Sums up the published ratings of a product, a shop or a courier. What nobody has reviewed, also what there is not,
-        has a count of 0.
+        has a count of 0. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

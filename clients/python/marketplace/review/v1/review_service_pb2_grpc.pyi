@@ -32,12 +32,11 @@ class ReviewServiceStub:
     ListReviews: _aio.UnaryUnaryMultiCallable[_review_service_pb2.ListReviewsRequest, _review_service_pb2.ListReviewsResponse]
     """Lists published reviews; in other states the caller's own, and to admins and services all: with `reported` and
     `order_by` `report_count desc` that is the queue of who sees to them. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
-    for an order that there is not, for filters of several kinds of subjects at once, for `reported` and its order by
-    others than admins, and for `mine` without a token.
+    for an order that there is not, for `reported` and its order by others than admins, and for `mine` without a token.
     """
     GetRatingSummary: _aio.UnaryUnaryMultiCallable[_review_service_pb2.GetRatingSummaryRequest, _review_service_pb2.GetRatingSummaryResponse]
     """Sums up the published ratings of a product, a shop or a courier. What nobody has reviewed, also what there is not,
-    has a count of 0.
+    has a count of 0. Errors: none of its own.
     """
     UpdateReview: _aio.UnaryUnaryMultiCallable[_review_service_pb2.UpdateReviewRequest, _review_service_pb2.UpdateReviewResponse]
     """Changes stars, text or pictures of an own review; what it said before is kept as a revision. One that was rejected
@@ -103,8 +102,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_review_service_pb2.ListReviewsResponse]:
         """Lists published reviews; in other states the caller's own, and to admins and services all: with `reported` and
         `order_by` `report_count desc` that is the queue of who sees to them. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
-        for an order that there is not, for filters of several kinds of subjects at once, for `reported` and its order by
-        others than admins, and for `mine` without a token.
+        for an order that there is not, for `reported` and its order by others than admins, and for `mine` without a token.
         """
 
     @_abc_1.abstractmethod
@@ -114,7 +112,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_review_service_pb2.GetRatingSummaryRequest, _abc.Awaitable[_review_service_pb2.GetRatingSummaryResponse]],
     ) -> _abc.Awaitable[_review_service_pb2.GetRatingSummaryResponse]:
         """Sums up the published ratings of a product, a shop or a courier. What nobody has reviewed, also what there is not,
-        has a count of 0.
+        has a count of 0. Errors: none of its own.
         """
 
     @_abc_1.abstractmethod
