@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from marketd.kernel.call.caller import ANONYMOUS
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, ValidationFailed
-from marketd.kernel.db.transactor import Transactor
 from marketplace.review.v1 import review_pb2
 
 from tests.worlds.reviews import PENDING, PUBLISHED, REJECTED, Reviews, service
 
 
 @pytest.fixture
-async def moderated(reviews: Reviews) -> AsyncIterator[Reviews]:
+def moderated(reviews: Reviews) -> Reviews:
     """The same marketplace, where an admin looks at reviews first."""
-    tx: Transactor = reviews.tx
-    return Reviews(tx, moderated=True)
+    return Reviews(reviews.tx, moderated=True)
 
 
 async def test_where_admins_look_first_a_review_is_hidden_until_it_is_published(moderated: Reviews) -> None:

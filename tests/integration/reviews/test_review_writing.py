@@ -50,7 +50,7 @@ async def test_a_line_is_reviewed_once_and_its_shop_and_courier_once_an_order(re
     await reviews.delete(buyer, first.review_id)
     assert (await reviews.write(buyer, item_id, 5, kind=COURIER)).review_id != first.review_id
     (again,) = await reviews.bought(buyer, shop, product_id)
-    assert await reviews.write(buyer, again, 1), "another purchase is reviewed by itself"
+    await reviews.write(buyer, again, 1)  # another purchase is reviewed by itself
 
 
 @pytest.mark.parametrize("state", ["PENDING_PAYMENT", "PAID", "READY", "OUT_FOR_DELIVERY", "CANCELLED"])
@@ -65,7 +65,7 @@ async def test_what_was_not_delivered_is_not_reviewed(reviews: Reviews, state: s
 async def test_a_delivered_order_is_reviewed_also_when_its_money_was_given_back(reviews: Reviews) -> None:
     buyer, shop = await reviews.buyer(), await reviews.shop()
     (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop), state="REFUNDED")
-    assert await reviews.write(buyer, item_id, 1, text="Broken.")
+    await reviews.write(buyer, item_id, 1, text="Broken.")
 
 
 async def test_a_line_of_which_nothing_was_left_is_not_reviewed(reviews: Reviews) -> None:
@@ -74,7 +74,7 @@ async def test_a_line_of_which_nothing_was_left_is_not_reviewed(reviews: Reviews
     await reviews.execute("UPDATE order_items SET cancelled_quantity = 1 WHERE item_id = $1", item_id)
     (other,) = await reviews.bought(buyer, shop, await reviews.product(shop))
     await reviews.execute("UPDATE order_items SET cancelled_quantity = quantity WHERE item_id = $1", other)
-    assert await reviews.write(buyer, item_id)
+    await reviews.write(buyer, item_id)
     with pytest.raises(IllegalTransition, match="cancelled"):
         await reviews.write(buyer, other)
 
@@ -90,7 +90,7 @@ async def test_only_the_buyer_reviews_and_nobody_the_own_work(reviews: Reviews) 
     for kind in (PRODUCT, SELLER):
         with pytest.raises(ValidationFailed, match="own shop"):
             await reviews.write(shop.caller, own, kind=kind)
-    assert await reviews.write(shop.caller, own, kind=COURIER)
+    await reviews.write(shop.caller, own, kind=COURIER)
     (brought,) = await reviews.bought(courier[0], shop, product_id, courier=courier)
     with pytest.raises(ValidationFailed, match="brought yourself"):
         await reviews.write(courier[0], brought, kind=COURIER)
