@@ -13,6 +13,7 @@ from marketd.delivery.couriers import CreateCourier
 from marketd.delivery.model import Vehicle
 from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.slice import ANSWERS_TOPIC
 from marketd.kernel.values.ids import new_id, new_order_number
 from marketd.media.model import Purpose
 from marketd.review.servicer import ReviewServicer
@@ -71,6 +72,9 @@ class Reviews(Goods):
         moderation = ReviewModeration.ALL if moderated else ReviewModeration.OFF
         parts = make_parts(tx, settings=make_settings(review_moderation=moderation))
         self.built = Built(parts, "auth", "media", "seller", "inventory", "catalog", "review", "delivery")
+        self.dropped: list[bytes] = []
+        """The tags whose kept answers were dropped."""
+        parts.broadcast.subscribe(ANSWERS_TOPIC, self.dropped.append)
         self.taker = quick_taker(parts)
         self.servicer = self.built.servicer(ReviewServicer)
         self.catalog = self.built.servicer(CatalogServicer)

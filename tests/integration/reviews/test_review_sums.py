@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
+from marketd.catalog.servicer import CACHE_TAG
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
@@ -61,6 +62,18 @@ async def test_whoever_looks_sees_the_new_rating_with_the_review(reviews: Review
     assert await reviews.found(min_rating=4.333) == [str(product_id)]
     assert await reviews.found(order_by="rating") == [str(product_id), str(unrated)]
     assert await reviews.summary(product_id=unrated) == []
+
+
+async def test_kept_answers_go_when_a_product_has_another_rating_and_only_then(reviews: Reviews) -> None:
+    buyer, shop = await reviews.buyer(), await reviews.shop()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    await reviews.write(buyer, item_id, kind=SELLER)
+    made = await reviews.write(buyer, item_id, 3)
+    await reviews.update(buyer, made.review_id, text="Warm.")
+    await reviews.reply(shop.caller, made.review_id, "Thanks.")
+    assert reviews.dropped == [CACHE_TAG.encode()]
+    await reviews.delete(buyer, made.review_id)
+    assert reviews.dropped == [CACHE_TAG.encode()] * 2
 
 
 @pytest.mark.parametrize(
