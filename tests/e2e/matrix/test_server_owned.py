@@ -35,8 +35,8 @@ from tests.worlds.observed import RULES, written
 from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
-# What every change moves, whatever was changed.
-MOVES = {"update_time", "etag"}
+# What every change moves, whatever was changed; of a review also what it keeps of before.
+MOVES = {"update_time", "etag", "edit_time", "revisions"}
 
 
 @dataclass(frozen=True)
