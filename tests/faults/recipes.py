@@ -20,6 +20,7 @@ from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
+from marketplace.review.v1 import review_pb2, review_service_pb2
 
 from tests.worlds.faults import World
 from tests.worlds.lines import Account, Lines, as_role, open_guest_cart, register
@@ -148,6 +149,19 @@ async def _refund_payment(world: World, lines: Lines) -> Scene:
     return Scene(world.admin, request)
 
 
+async def _create_review(world: World, lines: Lines) -> Scene:
+    courier, buyer, delivery_id = await _picked_up(world, lines)
+    complete = delivery_service_pb2.CompleteDeliveryRequest(
+        request_id=new_key(), delivery_id=delivery_id, code=await world.code(lines, buyer, delivery_id)
+    )
+    delivery = (await as_role(lines, courier, complete)).delivery
+    order = (await lines.settled(buyer, order_service_pb2.GetOrderRequest(order_id=delivery.order_id))).order
+    review = review_pb2.Review(
+        kind=review_pb2.REVIEW_KIND_PRODUCT, order_item_id=order.items[0].item_id, rating=5, text="Good."
+    )
+    return Scene(buyer, review_service_pb2.CreateReviewRequest(request_id=new_key(), review=review))
+
+
 async def _create_courier(world: World, lines: Lines) -> Scene:
     return Scene(await register(lines), new_courier())
 
@@ -238,6 +252,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         _refund_payment,
         ((Failpoint.AFTER_COMMIT, "payment.begin_refund"), (Failpoint.AFTER_COMMIT, "sandbox.refund")),
     ),
+    "/marketplace.review.v1.ReviewService/CreateReview": Recipe("review.create", _create_review),
     "/marketplace.delivery.v1.CourierService/CreateCourier": Recipe("courier.create", _create_courier),
     "/marketplace.delivery.v1.CourierService/StartShift": Recipe("courier.start_shift", _start_shift),
     "/marketplace.delivery.v1.CourierService/EndShift": Recipe("courier.end_shift", _end_shift),

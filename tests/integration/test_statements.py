@@ -59,6 +59,11 @@ from marketd.order.values import OrderFilter
 from marketd.promotion.model import Funding, PromoCodeState
 from marketd.promotion.repository import codes
 from marketd.promotion.values import PromoCodeQuery
+from marketd.review.model import ReviewKind, ReviewState
+from marketd.review.repository import pages as reviews
+from marketd.review.repository import reviews as written_reviews
+from marketd.review.repository import sums
+from marketd.review.values import Review, ReviewQuery
 from marketd.seller import repository as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import SellerQuery
@@ -272,6 +277,47 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.seller.repository.list_page",
                 partial(_positional, sellers.list_page, shops, shop_states, own, ID, shop_key, 9),
             )
+    stars: dict[str, tuple[object, ...]] = {"create_time": (ID,), "rating": (3, ID), "report_count": (1, ID)}
+    for (sort, review_key), reviews_wanted, is_later in product(
+        stars.items(),
+        list(
+            each(
+                ReviewQuery,
+                product_ids=(ID,),
+                seller_ids=(ID, new_id()),
+                courier_ids=(ID,),
+                kinds=(ReviewKind.SELLER,),
+                ratings=(1, 5),
+                with_images=True,
+                reported=True,
+                descending=False,
+            )
+        ),
+        (False, True),
+    ):
+        for shown, own_reviews in (((ReviewState.PUBLISHED,), ()), ((), tuple(ReviewState)), (tuple(ReviewState), ())):
+            yield (
+                "marketd.review.repository.pages.list_page",
+                partial(
+                    _positional,
+                    reviews.list_page,
+                    replace(reviews_wanted, order=sort),
+                    shown,
+                    own_reviews,
+                    ID,
+                    review_key if is_later else None,
+                    9,
+                ),
+            )
+    for kind in ReviewKind:
+        of_kind = cast("Review", SimpleNamespace(kind=kind, bought_id=ID))
+        yield "marketd.review.repository.reviews.id_of", partial(_positional, written_reviews.id_of, of_kind)
+    for rejected in (True, False):
+        set_rejected = partial(sums.set_rejected, rejected=rejected)
+        yield (
+            "marketd.review.repository.sums.set_rejected",
+            partial(_positional, set_rejected, ReviewKind.PRODUCT, ID),
+        )
     for of_sellers, fetched, of_products, last, descending in product(
         (None, (ID,)), ((), tuple(RemoteImageState)), ((), (ID,)), (None, ID), (True, False)
     ):

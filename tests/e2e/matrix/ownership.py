@@ -49,6 +49,7 @@ from tests.e2e.matrix.ownership_cases import (
 )
 from tests.e2e.matrix.ownership_pictures import PICTURES
 from tests.e2e.matrix.ownership_promotion import PROMOTIONS
+from tests.e2e.matrix.ownership_reviews import REVIEWS
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -87,6 +88,27 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
     "Login.guest_cart_token": SECRET,
     **PROMOTIONS,
+    **REVIEWS,
+    **{
+        f"{method}Review.review.{field}": NOT_READ
+        for method in ("Create", "Update")
+        for field in (
+            "order_id",
+            "product_id",
+            "seller_id",
+            "courier_id",
+            "author_user_id",
+            "images[].media_id",
+            "reports[].user_id",
+        )
+    },
+    "CreateReview.review.review_id": NOT_READ,
+    "UpdateReview.review.order_item_id": NOT_READ,
+    "ModerateReview.review_id": EVERYTHING,
+    "ListReviews.page_token": APART,
+    **{f"ListReviews.{field}": PUBLIC for field in ("product_ids", "seller_ids", "courier_ids")},
+    **{f"GetRatingSummary.{field}": PUBLIC for field in ("product_id", "seller_id", "courier_id")},
+    "Login.guest_cart_token": NOT_YET,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),

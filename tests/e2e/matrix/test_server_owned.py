@@ -24,6 +24,7 @@ from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
 from marketplace.promotion.v1 import promotion_service_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
@@ -36,8 +37,8 @@ from tests.worlds.observed import RULES, written
 from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
-# What every change moves, whatever was changed.
-MOVES = {"update_time", "etag"}
+# What every change moves, whatever was changed; of a review also what it keeps of before.
+MOVES = {"update_time", "etag", "edit_time", "revisions"}
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,15 @@ CHANGES = {
         lambda market: market.shop.owner,
         "promo_code_id",
         "description",
+    ),
+    "review": Change(
+        review_service_pb2.UpdateReviewRequest,
+        "review",
+        lambda market: market.reviewed(),
+        lambda one: review_service_pb2.GetReviewRequest(review_id=one.review_id),
+        lambda market: market.author,
+        "review_id",
+        "text",
     ),
 }
 

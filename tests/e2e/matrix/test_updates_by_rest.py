@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from marketplace.media.v1 import media_pb2
 
-from tests.e2e.matrix.test_server_owned import CHANGES
+from tests.e2e.matrix.test_server_owned import CHANGES, MOVES
 from tests.e2e.matrix.test_updates import CLEARED, clearable, sample
 from tests.worlds.bindings import bindings, camel
 from tests.worlds.gateway import RunningGateway
@@ -40,6 +40,7 @@ OTHERS: Final[Mapping[tuple[str, str], Any]] = {
     ("variant", "weight_grams"): 500,
     ("seller", "logo"): Picture(media_pb2.MEDIA_PURPOSE_SHOP),
     ("seller", "contact"): {"email": "shop@example.com"},
+    ("review", "media_ids"): [Picture(media_pb2.MEDIA_PURPOSE_REVIEW)],
     ("seller", "opening_hours"): [{"day": "MONDAY", **SPAN}],
     ("promo_code", "scope"): OWN_SHOP,
     ("promo_code", "min_subtotal"): {"currencyCode": "EUR", "units": "20"},
@@ -131,6 +132,8 @@ async def _cases(market: Market, name: str) -> list[tuple[str, Any, list[tuple[d
             value = {"mediaId": await market.upload(CHANGES[name].keeper(market), value.purpose)}
         elif value == OWN_SHOP:
             value = {"sellerIds": [market.shop.seller_id]}
+        elif isinstance(value, list) and isinstance(value[0], Picture):
+            value = [await market.upload(CHANGES[name].keeper(market), value[0].purpose)]
         elif isinstance(value, int):
             ways.append(({camel(field): 0}, ""))
         cases.append((field, value, ways))
@@ -144,7 +147,7 @@ async def test_a_body_alone_changes_what_it_has_and_null_says_nothing(
     patch, harmless = await patch_of(market, market_gateway, name), camel(CHANGES[name].harmless)
     before = await patch({})
     changed = await patch({harmless: "Something else"})
-    moves = {"etag", "updateTime", harmless}
+    moves = {harmless, *map(camel, MOVES)}
     assert changed == {**before, **{key: changed[key] for key in moves if key in changed}}
     assert changed[harmless] == "Something else"
     assert await patch({harmless: None}) == changed
