@@ -15,7 +15,7 @@ from marketd.kernel.db.database import Connection
 from marketd.order.values import Order
 
 from tests.integration.machine.model import Package, Quoted, QuotedLine, ShownCart, tax_of
-from tests.integration.machine.sales import Sales
+from tests.integration.machine.ratings import Ratings
 from tests.integration.machine.sold import OrderView
 from tests.worlds.goods import Shop
 
@@ -27,18 +27,21 @@ SELECT json_build_object(
   'payments', (SELECT json_object_agg(payment_id, json_build_array(state, amount_minor, captured_amount_minor,
       refund_reserved_minor, refunded_amount_minor)) FROM payments),
   'codes', (SELECT json_object_agg(promo_code_id, usage_count) FROM promo_codes),
-  'uses', (SELECT json_object_agg(promo_code_id || ' ' || user_id, count) FROM promo_uses WHERE count > 0)
+  'uses', (SELECT json_object_agg(promo_code_id || ' ' || user_id, count) FROM promo_uses WHERE count > 0),
+  'ratings', (SELECT json_object_agg(kind || ' ' || subject_id, counts) FROM rating_summaries WHERE 0 < ANY (counts))
 )::text
 """
 
 
 class Names(Protocol):
-    """Who knows the ids of the model's shops and variants."""
+    """Who knows the ids of what the model has numbers for."""
 
     buyers: list[Caller]
     shops: list[Shop]
     variants: list[UUID]
+    products: list[UUID]
     codes: list[UUID]
+    courier_id: UUID
 
 
 class Ids(Protocol):
@@ -61,7 +64,7 @@ class Look:
         """Look at everything in one statement."""
         return cls(json.loads(await connection.fetchval(_LOOK)))
 
-    def assert_is(self, names: Names, model: Sales, groups: Sequence[Ids]) -> None:
+    def assert_is(self, names: Names, model: Ratings, groups: Sequence[Ids]) -> None:
         """It is what the model has."""
         stocks = {
             str(variant_id): [stock.on_hand, stock.reserved]
@@ -86,6 +89,14 @@ class Look:
             for code_id, code in codes.items()
             for buyer, count in code.uses.items()
             if count
+        }
+        subjects = {
+            "PRODUCT": names.products,
+            "SELLER": [shop.seller_id for shop in names.shops],
+            "COURIER": [names.courier_id],
+        }
+        assert (self.found["ratings"] or {}) == {
+            f"{kind} {subjects[kind][number]}": counts for (kind, number), counts in model.sums().items()
         }
 
 

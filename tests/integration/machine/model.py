@@ -141,6 +141,9 @@ class Quoted:
 ShownCart: TypeAlias = tuple[Mapping[int, tuple[int, int, tuple[str, ...]]], Mapping[int, int], Mapping[int, str]]
 """Pieces, price and problems of each line; what is taken off lines; why codes do nothing."""
 
+Merged: TypeAlias = tuple[Mapping[int, int], tuple[int, ...], tuple[int, ...]]
+"""Of a merge: how many pieces of each of the guest's variants are there then, the codes that came along, and others."""
+
 
 def tax_of(gross: int) -> int:
     """The tax that a price includes, half up."""
@@ -214,8 +217,8 @@ class Shelves:
         self.baskets[owner] = Basket()
         return "OK"
 
-    def merge(self, guest: Owner, buyer: Owner, strategy: str) -> Mapping[int, int] | str:
-        """A guest's cart goes into an account's; how many pieces of each of its variants are there then."""
+    def merge(self, guest: Owner, buyer: Owner, strategy: str) -> Merged | str:
+        """A guest's cart goes into an account's."""
         if guest in self.gone:
             return "NOT_FOUND"
         mine, theirs = self.baskets[buyer].lines, self.baskets.pop(guest)
@@ -227,10 +230,18 @@ class Shelves:
             both = (mine[variant].pieces, line.pieces)
             wanted = {"SUM": sum(both), "KEEP_MAX": max(both), "PREFER_GUEST": both[1], "PREFER_USER": both[0]}
             mine[variant].pieces = min(MOST_PIECES, wanted[strategy])
+        codes = self.baskets[buyer].codes
+        dropped = []
+        for number in theirs.codes:
+            if number in codes:
+                continue
+            alone = codes and not all(self.codes[each].is_stackable for each in (number, *codes))
+            (dropped if alone or len(codes) >= MOST_CODES else codes).append(number)
         for quote in self.quotes:
             if quote.owner == guest and quote.end > self.now:
                 quote.owner = buyer
-        return {variant: mine[variant].pieces for variant in theirs.lines}
+        along = tuple(number for number in theirs.codes if number not in dropped)
+        return {variant: mine[variant].pieces for variant in theirs.lines}, along, tuple(dropped)
 
     def _put(self, owner: Owner, variant: int, pieces: int) -> None:
         lines = self.baskets[owner].lines

@@ -13,13 +13,14 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from tests.integration.machine.reviewing import Reviewing
 from tests.integration.machine.selling import Selling
 from tests.integration.machine.shopping import Shopping
 
 DICE: Final = st.integers(0, 2**16 - 1)
 
 
-class Machine(Shopping, Selling):
+class Machine(Shopping, Selling, Reviewing):
     """All moves together."""
 
     @rule(dice=DICE)
@@ -60,3 +61,7 @@ class Machine(Shopping, Selling):
             yield self.bring, 8 if waits else 1
         if any(group.captured for group in model.groups):
             yield self.refund, 2
+        if model.groups:
+            yield self.review, 4 if self.going("DELIVERED", "REFUNDED") else 0
+        if model.reviews:
+            yield self.rethink, 2

@@ -35,9 +35,8 @@ class Selling(Table):
         for place, line in enumerate(order.lines):
             if line.left and self.dice.random() < 0.5:
                 lines[place] = self.dice.randint(1, line.left + self.seldom())
-        item_ids = self.placed[order.group].item_ids[order.group.orders.index(order)]
         callers = {"buyer": self.stage.caller(order.group.buyer), "seller": self.seller(order), "admin": self.stage.admin}
-        named = {item_ids[place]: pieces for place, pieces in lines.items()}
+        named = {self.item_id(order, place): pieces for place, pieces in lines.items()}
         before = order.state
         self.tell(f"the {who} cancels {lines or 'all'} of {self.told(order)}")
         expected = self.model.cancel(order, lines, who)

@@ -78,7 +78,11 @@ class Shopping(Table):
             return
         variants = self.stage.variants
         merged = {variants.index(line.variant_id): line.merged_quantity for line in said.report.lines}
-        self.same("merge", expected, merged)
+        names = [f"CODE-{number}" for number in range(len(self.model.codes))]
+        along, dropped = (
+            tuple(map(names.index, codes)) for codes in (said.report.promo_codes, said.report.dropped_promo_codes)
+        )
+        self.same("merge", expected, (merged, along, dropped))
         assert cart_view(self.stage, said.cart) == self.model.shown(buyer)
 
     # -- codes

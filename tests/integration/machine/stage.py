@@ -23,6 +23,7 @@ from marketd.catalog.values import NewProduct, NewVariant
 from marketd.delivery import assign, couriers, end, hand_over, life
 from marketd.delivery.estimate import Pace
 from marketd.delivery.model import FailureReason, Vehicle
+from marketd.delivery.service import set_rating
 from marketd.inventory import stocks
 from marketd.inventory.values import Adjustment
 from marketd.kernel.call.caller import Caller, Role
@@ -49,6 +50,10 @@ from marketd.promotion.change import Disabling, disable_promo_code, update_promo
 from marketd.promotion.create import create_promo_code
 from marketd.promotion.model import PromoKind
 from marketd.promotion.values import NewPromoCode, PromoCodeChange, PromoScope
+from marketd.review import moderate, reply, write
+from marketd.review.count import Copies
+from marketd.review.model import ReviewKind, ReviewState
+from marketd.review.values import Judgement, NewReview, Review, ReviewChange
 from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.integration.machine import model
@@ -103,6 +108,7 @@ class Stage(Goods):
         )
         self._pricing = self._terms.pricing
         self._quoter = OneFee()
+        self._copies = Copies(set_rating, lambda: None)
         self._place_terms = PlaceTerms(settings.unpaid_order_lifetime, settings.order_accept_lifetime)
         providers, paid = providers_of(tx), PaidOrders.of(settings)
         self._confirmer = PaymentConfirmer(tx=tx, providers=providers, orders=paid)
@@ -166,10 +172,9 @@ class Stage(Goods):
         return await self.tx.read(lambda unit: Look.take(unit.connection))
 
     async def settle(self) -> None:
-        """Run due jobs, and hand on what is committed, until nothing more comes of it."""
+        """Run due jobs, and hand on what is committed."""
         await self.built.run_jobs()
         await self.built.hand_on_events()
-        await self.built.run_jobs()
 
     async def _do(self, name: str, work: Callable[[UnitOfWork], Awaitable[T]]) -> T | Refused:
         return await attempt(self.tx.run(f"machine.{name}", work))
@@ -240,7 +245,7 @@ class Stage(Goods):
         new = self._new(len(self.codes), code)
         caller = self.admin if code.shop is None else self.shops[code.shop].caller
         made = await self.tx.run("machine.code", lambda uow: create_promo_code(uow, caller, new, CURRENCY))
-        self.codes.append(made.promo_code_id)
+        self.codes.append(made.value.promo_code_id)
 
     def _new(self, number: int, code: Code) -> NewPromoCode:
         products = tuple(self.products[variant] for variant in sorted(code.variants))
@@ -365,6 +370,40 @@ class Stage(Goods):
         move = end.return_to_seller if comes_back else end.fail_delivery
         command = end.EndDelivery(delivery_id, FailureReason.BUYER_ABSENT, "", None, "")
         return await self._do("fail", lambda uow: move(uow, self.courier, command))
+
+
+    # -- reviews
+
+    async def review(self, author: Owner, kind: str, item_id: UUID, rating: int) -> Review | Refused:
+        """CreateReview."""
+        caller, new = self.buyers[author], NewReview(ReviewKind(kind), item_id, rating)
+        return await self._do(
+            "review", lambda uow: write.create_review(uow, caller, new, self._copies, moderated=False)
+        )
+
+    async def rewrite(self, author: Owner, review_id: UUID, rating: int) -> Review | Refused:
+        """UpdateReview."""
+        caller, new = self.buyers[author], ReviewChange(review_id, rating=rating)
+        return await self._do(
+            "rewrite", lambda uow: write.update_review(uow, caller, new, self._copies, moderated=False)
+        )
+
+    async def unwrite(self, author: Owner, review_id: UUID) -> None | Refused:
+        """DeleteReview."""
+        caller = self.buyers[author]
+        return await self._do("unwrite", lambda uow: write.delete_review(uow, caller, review_id, self._copies))
+
+    async def judge_review(self, review_id: UUID, state: str) -> Review | Refused:
+        """ModerateReview."""
+        judgement = Judgement(review_id, ReviewState(state), "spam" if state == "REJECTED" else "")
+        return await self._do(
+            "moderate", lambda uow: moderate.moderate_review(uow, self.admin, judgement, self._copies)
+        )
+
+    async def answer(self, shop: int, review_id: UUID, text: str) -> Review | Refused:
+        """ReplyToReview."""
+        caller = self.shops[shop].caller
+        return await self._do("answer", lambda uow: reply.reply_to_review(uow, caller, review_id, text))
 
 
 async def attempt(work: Awaitable[T]) -> T | Refused:

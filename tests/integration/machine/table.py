@@ -18,11 +18,11 @@ from marketd.order.values import Order
 
 from tests.integration.machine.books import Look, cart_view, order_view
 from tests.integration.machine.model import Owner
-from tests.integration.machine.sales import Sales
+from tests.integration.machine.ratings import Ratings, Review
 from tests.integration.machine.sold import OVER, Group, Sold
 from tests.integration.machine.stage import Refused, Stage
 
-CHECK_STEPS: Final = 50
+CHECK_STEPS: Final = 100
 T = TypeVar("T")
 
 
@@ -45,9 +45,10 @@ class Table(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.run(self.stage.again())
-        self.model = Sales()
+        self.model = Ratings()
         self.placed: dict[Group, Placed] = {}
         self.keys: list[QuoteKey] = []
+        self.written: dict[Review, UUID] = {}
         self.steps = 0
         self.dice = random.Random()  # noqa: S311 - a test's
 
@@ -76,6 +77,9 @@ class Table(RuleBasedStateMachine):
 
     def order_id(self, order: Sold) -> UUID:
         return self.placed[order.group].order_ids[order.group.orders.index(order)]
+
+    def item_id(self, order: Sold, place: int) -> UUID:
+        return self.placed[order.group].item_ids[order.group.orders.index(order)][place]
 
     def told(self, order: Sold) -> str:
         """The order in words."""
