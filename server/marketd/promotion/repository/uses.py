@@ -14,19 +14,21 @@ from uuid import UUID
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 
-# The rows are locked in order first; then each UPDATE sees them as they are by then. What does not hold any more is not
-# counted, and not used, and the caller finds out why.
+# The rows are locked in order first, and judged and counted as they are by then: the UPDATE's own row is first what the
+# statement saw at its start, in its conditions and in the table's CHECKs, which would pass over a use that was given back
+# while it waited. What does not hold any more is
+# not counted, and not used, and the caller finds out why.
 _REDEEM: Final = """
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS w(promo_code_id, terms_version)
 ), locked AS (
-  SELECT p.promo_code_id, w.terms_version FROM wanted w JOIN promo_codes p USING (promo_code_id)
-  ORDER BY p.promo_code_id FOR NO KEY UPDATE OF p
-), counted AS (
-  UPDATE promo_codes p SET usage_count = p.usage_count + 1 FROM locked l
-  WHERE p.promo_code_id = l.promo_code_id AND p.terms_version = l.terms_version AND p.disable_time IS NULL
+  SELECT p.promo_code_id, p.usage_count, p.usage_ceiling, p.terms_version = w.terms_version AND p.disable_time IS NULL
     AND (p.start_time IS NULL OR p.start_time <= $5) AND (p.end_time IS NULL OR $5 < p.end_time)
-    AND (p.usage_limit IS NULL OR p.usage_count < p.usage_limit)
+    AND (p.usage_limit IS NULL OR p.usage_count < p.usage_limit) AS holds
+  FROM wanted w JOIN promo_codes p USING (promo_code_id) ORDER BY p.promo_code_id FOR NO KEY UPDATE OF p
+), counted AS (
+  UPDATE promo_codes p SET usage_count = l.usage_count + 1, usage_ceiling = l.usage_ceiling FROM locked l
+  WHERE p.promo_code_id = l.promo_code_id AND l.holds
   RETURNING p.promo_code_id, p.per_user_limit, p.first_order_only
 ), used AS (
   INSERT INTO promo_uses AS u (promo_code_id, user_id, count) SELECT c.promo_code_id, $3, 1 FROM counted c
