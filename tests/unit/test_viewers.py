@@ -44,6 +44,11 @@ from marketd.order.values import Order
 from marketd.payment.convert import to_payment, to_refund
 from marketd.payment.model import PaymentState
 from marketd.payment.values import Payment, Refund
+from marketd.review.access import may_see
+from marketd.review.access import viewer_of as review_viewer_of
+from marketd.review.convert import to_review
+from marketd.review.model import ReviewState
+from marketd.review.values import Review
 from marketd.seller.convert import to_seller
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
@@ -65,7 +70,7 @@ from tests.viewers import KINDS, Seen, Viewer, judge, read_page
 
 NEVER = {
     # Nothing makes these yet.
-    *("Order.promo_codes", "Seller.logo", "Seller.rating", "Delivery.offer_time"),
+    *("Order.promo_codes", "Seller.logo", "Delivery.offer_time"),
     # The answer of a server with no courier to show has none.
     "TrackingSnapshot.position",
 }
@@ -225,6 +230,18 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
     media: Media = filled(Media)
     for media_kind in ("everybody", "owner", "admin"):
         yield media, media_kind, to_media(media, "/media/", own=media_kind != "everybody")
+    for review_state in ReviewState:
+        review: Review = replace(filled(Review), state=review_state)
+        looks = callers(review.author_user_id, new_id(), new_id())
+        for review_kind, caller_kind in (
+            ("author", "buyer"),
+            ("everybody", "seller"),
+            ("admin", "admin"),
+            ("service", "service"),
+        ):
+            looker = looks[caller_kind]
+            if may_see(looker, review):
+                yield review, review_kind, to_review(review, "/media/", review_viewer_of(looker, review))
     yield filled(AuditEntry), "admin", to_audit_entry(filled(AuditEntry))
     for role in (Role.SELLER, Role.ADMIN):
         looking = Caller(new_id(), None, frozenset({role}))
@@ -235,6 +252,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     """Who stands so to the value, as the judge knows people."""
     user_id = {
         "buyer": getattr(value, "buyer_id", ""),
+        "author": getattr(value, "author_user_id", ""),
         "owner": getattr(value, "user_id", "") or getattr(value, "owner_user_id", ""),
         "courier": getattr(value, "user_id", ""),
     }.get(kind, new_id())

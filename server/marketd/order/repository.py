@@ -10,12 +10,14 @@ from uuid import UUID
 
 import asyncpg
 
+from marketd.cart import service as carts
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 from marketd.kernel.values.address import Address
 from marketd.order.cancellations import Cancellation
-from marketd.order.model import IN_COURIERS_HANDS, OrderState
+from marketd.order.discounts import OrderPromotion
+from marketd.order.model import IN_COURIERS_HANDS, UNFULFILLED, OrderState
 from marketd.order.values import (
     CHANGEABLE,
     Order,
@@ -25,6 +27,8 @@ from marketd.order.values import (
     OrdersWaiting,
     changeable_of,
 )
+from marketd.payment import service as payments
+from marketd.payment.values import Payment
 from marketd.seller import service as sellers
 
 
@@ -35,6 +39,10 @@ def _address(found: object) -> Address | None:
 
 def _address_text(address: Address | None) -> str | None:
     return None if address is None else address.to_json_text()
+
+
+def _promotions_text(promotions: Sequence[OrderPromotion]) -> str:
+    return json.dumps([promotion.to_json() for promotion in promotions]) if promotions else "[]"
 
 
 _ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
@@ -51,6 +59,7 @@ _ORDER = Columns(
         "address": _address,
         "items": lambda rows: tuple(map(_ITEM.from_tuple, rows)),
         "cancellations": lambda found: tuple(map(Cancellation.from_json, found)),
+        "promotions": lambda found: tuple(map(OrderPromotion.from_json, found)),
     },
 )
 _FROM = f"SELECT {_ORDER.sql} FROM orders o JOIN order_groups g USING (order_group_id)"
@@ -70,6 +79,8 @@ _ORDERS: Arrays[Order] = Arrays(
         "subtotal_minor": "bigint",
         "discount_amount_minor": "bigint",
         "delivery_fee_minor": "bigint",
+        "delivery_discount_amount_minor": "bigint",
+        "promotions": "jsonb",
         "total_minor": "bigint",
         "due_minor": "bigint",
         "delivery_tax_rate": "int",
@@ -79,7 +90,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "eta_earliest_time": "timestamptz",
         "eta_latest_time": "timestamptz",
     },
-    writers={"pickup": _address_text, "address": _address_text},
+    writers={"pickup": _address_text, "address": _address_text, "promotions": _promotions_text},
 )
 _ITEMS: Arrays[OrderItem] = Arrays(
     {
@@ -100,6 +111,15 @@ _ITEMS: Arrays[OrderItem] = Arrays(
     },
     writers={"options": partial(json.dumps, ensure_ascii=False)},
 )
+_FIRST_ITEM: Final = 10 + len(_ORDERS)
+
+
+def _item_place(column: str) -> str:
+    return f"${_FIRST_ITEM + _ITEMS.names.index(column)}"
+
+
+# What belongs to others and is written with the orders, for one round trip less each: their payment, and the cart,
+# which loses what they hold.
 _INSERT = f"""
 WITH grp AS (
   INSERT INTO order_groups
@@ -110,10 +130,11 @@ WITH grp AS (
     (order_group_id, buyer_id, currency, create_time, update_time, state, version, {_ORDERS.sql})
   SELECT $1, $2, $6, $8, $8, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
   FROM unnest({_ORDERS.places(10)}) AS n({_ORDERS.sql})
-)
+), asked AS ({payments.insert_sql(_FIRST_ITEM + len(_ITEMS))}
+), {carts.take_ordered_sql("$2", _item_place("variant_id"), _item_place("quantity"), "$8")}
 INSERT INTO order_items (order_id, {_ITEMS.sql})
 SELECT i.order_id, {_ITEMS.select("i")}
-FROM unnest($9::uuid[], {_ITEMS.places(10 + len(_ORDERS))}) AS i(order_id, {_ITEMS.sql})
+FROM unnest($9::uuid[], {_ITEMS.places(_FIRST_ITEM)}) AS i(order_id, {_ITEMS.sql})
 """
 
 _SAVE = (
@@ -123,9 +144,10 @@ _SAVE = (
 )
 
 
-async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]) -> None:
-    """Write a group with its orders and items in one statement. orders: 1 or more of one group, unique seller_id.
+async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order], payment: Payment) -> None:
+    """Write a group with its orders, items and payment, and take the items out of the buyer's cart, in one statement.
 
+    orders: 1 or more of one group, unique seller_id; in all unique variant_id. The cart is locked.
     Raises ConcurrentUpdate when an order number is taken, which a repeat gets past.
     """
     first = orders[0]
@@ -143,6 +165,7 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
             [order.order_id for order in orders for _ in order.items],
             *_ORDERS.of(orders),
             *_ITEMS.of([item for order in orders for item in order.items]),
+            *payments.insert_arguments(payment),
         )
     except asyncpg.UniqueViolationError as error:
         if is_unique_violation(error, "uq_orders_order_number"):
@@ -156,6 +179,14 @@ async def read(connection: Connection, order_id: UUID) -> Order | None:
     return _ORDER.optional(row)
 
 
+async def read_of_item(connection: Connection, item_id: UUID) -> Order | None:
+    """The order that has this line, as it is committed now."""
+    row = await connection.fetchrow(
+        f"{_FROM} WHERE o.order_id = (SELECT order_id FROM order_items WHERE item_id = $1)", item_id
+    )
+    return _ORDER.optional(row)
+
+
 async def lock(connection: Connection, order_id: UUID) -> Order | None:
     """Lock an order, then read it: one statement would read the items as they were before it waited for the lock."""
     found = await connection.fetchval("SELECT order_id FROM orders WHERE order_id = $1 FOR UPDATE", order_id)
@@ -165,6 +196,14 @@ async def lock(connection: Connection, order_id: UUID) -> Order | None:
 async def group_of(connection: Connection, order_id: UUID) -> UUID | None:
     """The group of an order; it never changes."""
     group_id: UUID | None = await connection.fetchval("SELECT order_group_id FROM orders WHERE order_id = $1", order_id)
+    return group_id
+
+
+async def group_with_codes(connection: Connection, order_id: UUID) -> UUID | None:
+    """The group of an order that was placed with promo codes; None of another. Neither ever changes."""
+    group_id: UUID | None = await connection.fetchval(
+        "SELECT order_group_id FROM orders WHERE order_id = $1 AND promotions <> '[]'", order_id
+    )
     return group_id
 
 
@@ -236,6 +275,21 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
 
 
 _OPEN: Final = [state.value for state in OrderState if not state.is_over]
+
+
+_ENDED_UNFULFILLED: Final = [state.value for state in UNFULFILLED]
+
+
+async def has_standing(connection: Connection, buyer_id: UUID, besides: UUID | None) -> bool:
+    """Whether the buyer has an order that did not end unfulfilled, in another group than `besides`."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM orders WHERE buyer_id = $1 AND state <> ALL($2::text[])"
+        " AND order_group_id IS DISTINCT FROM $3)",
+        buyer_id,
+        _ENDED_UNFULFILLED,
+        besides,
+    )
+    return found
 
 
 _FIRST_OPEN: Final = (

@@ -48,6 +48,8 @@ from tests.e2e.matrix.ownership_cases import (
     upserted,
 )
 from tests.e2e.matrix.ownership_pictures import PICTURES
+from tests.e2e.matrix.ownership_promotion import PROMOTIONS
+from tests.e2e.matrix.ownership_reviews import REVIEWS
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -84,6 +86,28 @@ _STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
+    "Login.guest_cart_token": SECRET,
+    **PROMOTIONS,
+    **REVIEWS,
+    **{
+        f"{method}Review.review.{field}": NOT_READ
+        for method in ("Create", "Update")
+        for field in (
+            "order_id",
+            "product_id",
+            "seller_id",
+            "courier_id",
+            "author_user_id",
+            "images[].media_id",
+            "reports[].user_id",
+        )
+    },
+    "CreateReview.review.review_id": NOT_READ,
+    "UpdateReview.review.order_item_id": NOT_READ,
+    "ModerateReview.review_id": EVERYTHING,
+    "ListReviews.page_token": APART,
+    **{f"ListReviews.{field}": PUBLIC for field in ("product_ids", "seller_ids", "courier_ids")},
+    **{f"GetRatingSummary.{field}": PUBLIC for field in ("product_id", "seller_id", "courier_id")},
     "Login.guest_cart_token": NOT_YET,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
@@ -299,6 +323,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "WatchStock.variant_ids": Owned((S,), filtered(_STOCK.WatchStockRequest, "variant_ids", _variant_id)),
     "WatchStock.resume_token": APART,
+    "MergeCarts.guest_token": SECRET,
+    "WatchCart.resume_token": APART,
     "AddCartItem.variant_id": Owned(
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),

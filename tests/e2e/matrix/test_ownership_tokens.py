@@ -16,6 +16,7 @@ from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
@@ -133,6 +134,12 @@ async def _media(market: Market) -> tuple[Person | None, Any]:
     return person, media_service_pb2.ListMediaRequest(page_size=1)
 
 
+async def _reviews(market: Market) -> tuple[Person | None, Any]:
+    for _ in range(2):
+        await market.reviewed()
+    return market.author, review_service_pb2.ListReviewsRequest(page_size=1, mine=True)
+
+
 ADMINS: dict[str, Pages] = {
     "users": _users,
     "sellers": _sellers,
@@ -141,6 +148,7 @@ ADMINS: dict[str, Pages] = {
     "audit entries": _audit,
 }
 PRIVATE: dict[str, Pages] = {
+    "own reviews": _reviews,
     "orders": _orders,
     "deliveries": _deliveries,
     "own products": _own_products,
@@ -188,6 +196,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListRemoteImages",
         "SearchProducts",
         "ListMedia",
+        "ListReviews",
     }
 
 
