@@ -85,8 +85,8 @@ _STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
+    "Login.guest_cart_token": SECRET,
     **PROMOTIONS,
-    "Login.guest_cart_token": NOT_YET,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
@@ -301,6 +301,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "WatchStock.variant_ids": Owned((S,), filtered(_STOCK.WatchStockRequest, "variant_ids", _variant_id)),
     "WatchStock.resume_token": APART,
+    "MergeCarts.guest_token": SECRET,
+    "WatchCart.resume_token": APART,
     "AddCartItem.variant_id": Owned(
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),
