@@ -9,7 +9,6 @@ import pytest
 from google.type.decimal_pb2 import Decimal
 from marketplace.promotion.v1.promo_code_pb2 import PromoCode
 
-
 VALIDATOR: Final = protovalidate.Validator()
 
 
