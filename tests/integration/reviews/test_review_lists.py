@@ -34,7 +34,7 @@ async def test_a_list_has_what_fits_in_order_however_it_is_narrowed(reviews: Rev
     shops, courier = [await reviews.shop(), await reviews.shop()], await reviews.courier()
     products = {shop.seller_id: [await reviews.product(shop) for _ in range(2)] for shop in shops}
     made: list[Made] = []
-    for _ in range(60):
+    for _ in range(36):
         author, shop = pick.choice([me, other]), pick.choice(shops)
         product_id, kind = pick.choice(products[shop.seller_id]), pick.choice([PRODUCT, PRODUCT, SELLER, COURIER])
         (item_id,) = await reviews.bought(author, shop, product_id, courier=courier)
@@ -58,7 +58,7 @@ async def test_a_list_has_what_fits_in_order_however_it_is_narrowed(reviews: Rev
         {"courier_ids": [str(courier[1])]},
         {"product_ids": [str(products[shops[0].seller_id][0])], "seller_ids": [str(shop.seller_id) for shop in shops]},
     ]
-    for _ in range(60):
+    for _ in range(36):
         query = dict(pick.choice(subjects))
         for name, values in (
             ("kinds", [PRODUCT, SELLER, COURIER]),
@@ -110,15 +110,12 @@ async def test_a_page_token_is_of_its_list_and_of_who_asked_where_that_matters(r
     assert len((await reviews.page(buyer, page_size=1, page_token=token)).reviews) == 1
     with pytest.raises(PageTokenInvalid):
         await reviews.page(ANONYMOUS, page_size=1, page_token=token, order_by="rating")
+    for query in ({"mine": True}, {"order_by": "stars"}):
+        with pytest.raises(ValidationFailed):
+            await reviews.page(ANONYMOUS, **query)
     token = (await reviews.page(buyer, page_size=1, mine=True)).next_page_token
     with pytest.raises(PageTokenInvalid):
         await reviews.page(await reviews.buyer(), page_size=1, mine=True, page_token=token)
-
-
-@pytest.mark.parametrize("query", [{"mine": True}, {"order_by": "stars"}])
-async def test_what_cannot_be_asked_is_said(reviews: Reviews, query: dict[str, Any]) -> None:
-    with pytest.raises(ValidationFailed):
-        await reviews.page(ANONYMOUS, **query)
 
 
 async def test_revisions_are_not_in_lists(reviews: Reviews) -> None:

@@ -67,6 +67,7 @@ async def test_whoever_looks_sees_the_new_rating_with_the_review(reviews: Review
 async def test_kept_answers_go_when_a_product_has_another_rating_and_only_then(reviews: Reviews) -> None:
     buyer, shop = await reviews.buyer(), await reviews.shop()
     (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    reviews.dropped.clear()
     await reviews.write(buyer, item_id, kind=SELLER)
     made = await reviews.write(buyer, item_id, 3)
     await reviews.update(buyer, made.review_id, text="Warm.")
@@ -160,7 +161,7 @@ async def _race(reviews: Reviews, other: Reviews, steps: int) -> None:
 
 
 async def test_sums_equal_a_recount_after_reviews_edits_and_removals_at_once(reviews: Reviews, other: Reviews) -> None:
-    await _race(reviews, other, 240)
+    await _race(reviews, other, 160)
 
 
 @pytest.mark.faults
@@ -236,3 +237,20 @@ async def test_an_order_of_the_shop_waits_for_no_review_of_it(reviews: Reviews, 
     with pytest.raises(NotFound):
         await writing
     assert await reviews.violations() == []
+
+
+async def test_the_check_finds_each_sum_and_copy_that_is_wrong(reviews: Reviews) -> None:
+    buyer, shop, courier = await reviews.buyer(), await reviews.shop(), await reviews.courier()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop), courier=courier)
+    for kind in (PRODUCT, SELLER, COURIER):
+        await reviews.write(buyer, item_id, 4, kind=kind)
+    assert await reviews.violations() == []
+    for wrong, rule in {
+        "UPDATE rating_summaries SET counts = '{0,0,0,0,1}' WHERE kind = 'COURIER'": "a sum is what",
+        "UPDATE couriers SET rating_counts = '{0,0,0,0,2}'": "a courier shows",
+        "UPDATE seller_ratings SET rating_counts = '{0,0,0,0,2}'": "a shop shows",
+        "UPDATE products SET rating_histogram = '{0,0,0,0,2}'": "a product shows",
+        "UPDATE orders SET deliver_time = NULL": "what is reviewed",
+    }.items():
+        await reviews.execute(wrong)
+        assert any(rule in each for each in await reviews.violations()), rule
