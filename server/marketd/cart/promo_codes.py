@@ -6,7 +6,6 @@ What a code that stands there does is worked out whenever the cart is looked at 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from marketd.cart import repository
@@ -20,11 +19,9 @@ from marketd.kernel.call.reasons import Reason
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.promotion import service as promotions
-from marketd.promotion.errors import PromoNotFound, refusal_of
+from marketd.promotion.errors import PromoExhausted, PromoExpired, PromoNotFound
 from marketd.promotion.model import MAX_CODES
-
-# Nothing that the buyer puts into the cart mends these.
-_FINAL: Final = frozenset({Reason.PROMO_NOT_FOUND, Reason.PROMO_EXPIRED, Reason.PROMO_EXHAUSTED})
+from marketd.promotion.values import PromoProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,18 @@ async def apply_code(uow: UnitOfWork, owner: CartOwner, code: str, pricing: Pric
     codes = (*locked.promo_code_ids, found.promo_code_id)
     await repository.set_promo_codes(uow.connection, locked.cart_id, codes, uow.now)
     cart = await own_cart(uow, owner, pricing)
-    problem = next((each for each in cart.evaluation.problems if each.promo_code_id == found.promo_code_id), None)
-    if problem is not None and problem.reason in _FINAL:
-        raise refusal_of(problem)
+    for problem in cart.evaluation.problems:
+        if problem.promo_code_id == found.promo_code_id:
+            _check_mends(problem)
     return cart
+
+
+def _check_mends(problem: PromoProblem) -> None:
+    """Raises PromoExpired and PromoExhausted: nothing that the buyer puts into the cart helps against these."""
+    if problem.reason is Reason.PROMO_EXPIRED:
+        raise PromoExpired(problem.code, problem.message)
+    if problem.reason is Reason.PROMO_EXHAUSTED:
+        raise PromoExhausted(problem.code, problem.message)
 
 
 async def remove_code(uow: UnitOfWork, owner: CartOwner, command: RemoveCode, pricing: Pricing) -> PricedCart:

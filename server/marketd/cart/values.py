@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -40,7 +40,7 @@ class Problem:
     item_id: UUID | None = None
     variant_id: UUID | None = None
     seller_id: UUID | None = None
-    promo_code: str | None = None
+    promo_code: str | None = field(default=None, metadata={"audit": False})
     available_quantity: int | None = None
     previous_price: Money | None = None
     current_price: Money | None = None

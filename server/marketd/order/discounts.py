@@ -6,7 +6,7 @@ Pure; whole minor units of the order's currency. docs/decisions/0027 has the rul
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 from uuid import UUID
 
@@ -35,7 +35,7 @@ class OrderPromotion:
     """
 
     promo_code_id: UUID
-    code: str
+    code: str = field(metadata={"audit": False})
     kind: PromoKind
     funded_by: Funding
     line_shares: Mapping[UUID, int]

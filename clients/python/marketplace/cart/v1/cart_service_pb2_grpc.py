@@ -180,7 +180,8 @@ class CartServiceServicer:
         """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
         does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
         PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
-        VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,7 +189,7 @@ class CartServiceServicer:
 
     def RemovePromoCode(self, request, context):
         """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
-        cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,11 +62,12 @@ class CartServiceStub:
     """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
     does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
     PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
-    VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
+    REQUEST_IN_PROGRESS.
     """
     RemovePromoCode: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemovePromoCodeRequest, _cart_service_pb2.RemovePromoCodeResponse]
     """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
-    cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
@@ -181,7 +182,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
         does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
         PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
-        VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
+        REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -191,7 +193,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_cart_service_pb2.RemovePromoCodeRequest, _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]:
         """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
-        cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
