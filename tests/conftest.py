@@ -49,8 +49,7 @@ def _from_another_end(worker: dict[str, Any]) -> list[str]:
 
 
 def pytest_collection_finish() -> None:
-    """From here on it passes over what stays."""
-    gc.collect()
+    """From here on it passes over what stays, and over what little does not."""
     gc.freeze()
     gc.enable()
 
