@@ -16,6 +16,7 @@ from marketd.audit import wiring as audit
 from marketd.auth import wiring as auth
 from marketd.auth.letters import revealer
 from marketd.cart import wiring as cart
+from marketd.cart.basket import callers_cart
 from marketd.cart.merge import merge_guest_cart
 from marketd.cart.service import owner_deleted as cart_owner_deleted
 from marketd.catalog import wiring as catalog
@@ -34,6 +35,7 @@ from marketd.media import wiring as media
 from marketd.media.delete import owner_deleted as media_owner_deleted
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import has_ordered
 from marketd.order.service import holds_account as order_holds_account
 from marketd.order.service import holds_seller as order_holds_seller
 from marketd.order.service import shows_media as order_shows_media
@@ -41,6 +43,7 @@ from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
 from marketd.process.process import App
+from marketd.promotion import wiring as promotion
 from marketd.seller import wiring as seller
 from marketd.seller.follow_owner import owner_deleted, owner_lost_access
 from marketd.seller.service import holds_account as seller_holds_account
@@ -69,6 +72,7 @@ SLICES: Final = (
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
+    Room(promotion, partial(promotion.build, callers_cart=callers_cart, history=has_ordered)),
     Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
     Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),

@@ -216,7 +216,7 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
     return Offer(
-        item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, None
+        item.variant_id, uuid4(), uuid4(), None, "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, None
     )
 
 

@@ -36,6 +36,26 @@ class AddressNeeded(ValidationFailed):
         )
 
 
+class GuestCartGone(Refusal):
+    """The cart of a guest's token is not there any more: it went into an account's, or nobody used it for long."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOKEN_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cart of this guest token is gone: it went into an account's cart, or nobody has changed it for long. "
+            "Sign in, or make a new one with CreateGuestCart."
+        )
+
+
+class GuestTokenInvalid(ValidationFailed):
+    """What should be the token of a guest's cart is none that this marketplace made."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("guest_token", "is not a token that CreateGuestCart gave"))
+
+
 class CartEmpty(Refusal):
     """There is nothing to quote or order."""
 

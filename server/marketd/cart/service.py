@@ -5,11 +5,13 @@ with its account.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from marketd.cart import repository
 from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
+from marketd.cart.quotes.quote import complete
 from marketd.cart.quotes.values import Quote, QuoteKey
 from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
@@ -22,12 +24,16 @@ async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
     before this transaction ends, and whoever does it then finds the order. The quote of an account that is not active
     is of no use; whether the shops sell, the offers say, which are read after this.
 
-    A refusal later in the transaction undoes the use; an order that is placed makes it final.
+    A refusal later in the transaction undoes the use; an order that is placed makes it final. What was quoted to a
+    guest may lack the recipient's name or phone: they are the account's then.
     """
     payload = await quotes.take(uow.connection, key.quote_id, user_id, uow.now)
     if payload is None:
         raise QuoteExpired(key.expire_time)
-    return Quote.from_json_text(key.quote_id, payload)
+    quote = Quote.from_json_text(key.quote_id, payload)
+    if quote.address is None:
+        return quote
+    return replace(quote, address=await complete(uow, user_id, quote.address))
 
 
 async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:

@@ -82,6 +82,14 @@ class LockedCart:
 
 
 @dataclass(frozen=True, slots=True)
+class MergingCarts:
+    """The two carts of a merge, both locked; None for one that is not there."""
+
+    guest_cart_id: UUID | None
+    own_cart_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class PricedItem:
     """A cart's item with its price and title as they are now; `offer` is None when the catalog has no such variant."""
 

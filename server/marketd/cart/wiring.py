@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from marketd.cart.ports import DeliveryQuoter
@@ -10,6 +11,8 @@ from marketd.cart.quotes.quote import QuoteTerms
 from marketd.cart.quotes.sweeps import sweep_quotes
 from marketd.cart.quotes.tokens import quote_tokens_of
 from marketd.cart.servicer import CartServicer
+from marketd.cart.sweeps import sweep_guest_carts
+from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
 from marketd.kernel.values.tax import rate_of
@@ -27,6 +30,7 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                 tx=parts.tx,
                 quoter=quoter(parts),
                 quotes=quote_tokens_of(settings),
+                guests=guest_tokens_of(settings),
                 terms=QuoteTerms(
                     currency=settings.currency,
                     lifetime=settings.quote_lifetime,
@@ -36,5 +40,8 @@ def build(parts: Parts, *, quoter: Callable[[Parts], DeliveryQuoter]) -> Slice:
                 ),
             )
         ],
-        sweeps=[Sweep("cart.sweep_quotes", sweep_quotes)],
+        sweeps=[
+            Sweep("cart.sweep_quotes", sweep_quotes),
+            Sweep("cart.sweep_guests", partial(sweep_guest_carts, lifetime=settings.guest_cart_lifetime)),
+        ],
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-from marketd.catalog.repository import offers
+from marketd.catalog.repository import categories, offers, products
 from marketd.catalog.search import sales
 from marketd.catalog.values import Offer, OfferedPrice
 from marketd.kernel.db.database import Connection
@@ -33,3 +33,13 @@ async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) ->
     the nearest above that has one. None where none has; unknown variants are left out. variant_ids: repeats are one.
     """
     return await offers.read_tax_rates(connection, variant_ids) if variant_ids else {}
+
+
+async def read_category_paths(connection: Connection, category_ids: Sequence[UUID]) -> dict[UUID, frozenset[UUID]]:
+    """Each of these categories with itself and all above it; unknown ones are left out."""
+    return await categories.read_paths(connection, category_ids) if category_ids else {}
+
+
+async def read_product_sellers(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Whose these products are, in any state; deleted and unknown ones are left out."""
+    return await products.read_sellers(connection, product_ids) if product_ids else {}

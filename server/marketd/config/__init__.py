@@ -235,6 +235,11 @@ class Settings(BaseSettings):
         description="How long before it opens a closed shop takes orders; 0 takes them only while it is open.",
     )
     quote_lifetime: timedelta = timedelta(minutes=15)
+    guest_cart_lifetime: timedelta = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="How long a guest's cart is kept after its last change; its token ends with it.",
+    )
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
     order_accept_lifetime: timedelta = Field(
         timedelta(hours=1),

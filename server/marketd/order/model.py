@@ -70,6 +70,8 @@ cancelled after that.
 """
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
+UNFULFILLED: Final = frozenset({_S.CANCELLED, _S.REJECTED, _S.EXPIRED})
+"""States in which an order ended without the buyer's having anything of it."""
 CANCELLABLE: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
 """States in which a person may cancel. What is on its way is cancelled only when nobody can deliver it."""
 BEFORE_PICKUP: Final = frozenset({_S.PAID, _S.ACCEPTED, _S.READY})

@@ -15,7 +15,7 @@ from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 from marketd.kernel.values.address import Address
 from marketd.order.cancellations import Cancellation
-from marketd.order.model import IN_COURIERS_HANDS, OrderState
+from marketd.order.model import IN_COURIERS_HANDS, UNFULFILLED, OrderState
 from marketd.order.values import (
     CHANGEABLE,
     Order,
@@ -236,6 +236,21 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
 
 
 _OPEN: Final = [state.value for state in OrderState if not state.is_over]
+
+
+_ENDED_UNFULFILLED: Final = [state.value for state in UNFULFILLED]
+
+
+async def has_standing(connection: Connection, buyer_id: UUID, besides: UUID | None) -> bool:
+    """Whether the buyer has an order that did not end unfulfilled, in another group than `besides`."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM orders WHERE buyer_id = $1 AND state <> ALL($2::text[])"
+        " AND order_group_id IS DISTINCT FROM $3)",
+        buyer_id,
+        _ENDED_UNFULFILLED,
+        besides,
+    )
+    return found
 
 
 _FIRST_OPEN: Final = (

@@ -144,6 +144,11 @@ async def _locked(uow: UnitOfWork, order_id: UUID) -> Order:
     return order
 
 
+async def has_ordered(unit: UnitOfWork | ReadUnit, user_id: UUID, besides: UUID | None) -> bool:
+    """Whether the account has an order that stands outside of the group `besides`, for promotion's BuyerHistory."""
+    return await repository.has_standing(unit.connection, user_id, besides)
+
+
 async def shows_media(connection: Connection, media_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
     """Those of the media that a line of an order shows, each with such an order, for media's LateHolder."""
     return await repository.read_shown_media(connection, media_ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final, TypeAlias
@@ -149,6 +149,12 @@ async def list_of_owner(connection: Connection, owner_user_id: UUID) -> list[UUI
     """The ids of all sellers of the account, in any state."""
     rows = await connection.fetch("SELECT seller_id FROM sellers WHERE owner_user_id = $1", owner_user_id)
     return [row["seller_id"] for row in rows]
+
+
+async def known(connection: Connection, seller_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are sellers', in any state."""
+    rows = await connection.fetch("SELECT seller_id FROM sellers WHERE seller_id = ANY($1::uuid[])", list(seller_ids))
+    return {row["seller_id"] for row in rows}
 
 
 async def lock(connection: Connection, seller_id: UUID) -> Seller | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -61,6 +62,11 @@ async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller 
 async def sellers_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> list[UUID]:
     """All sellers that the account has or had, closed and rejected ones too."""
     return await repository.list_of_owner(unit.connection, owner_user_id)
+
+
+async def known_sellers(unit: UnitOfWork | ReadUnit, seller_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are sellers', in any state."""
+    return await repository.known(unit.connection, seller_ids) if seller_ids else set()
 
 
 async def holds_account(uow: UnitOfWork, owner_user_id: UUID) -> str | None:

@@ -11,7 +11,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from marketd.auth import service as auth
-from marketd.cart.errors import AddressNeeded, AddressNotServiceable, CartEmpty
+from marketd.cart.errors import AddressNeeded, AddressNotServiceable, CartEmpty, GuestCartGone
+from marketd.cart.owner import CartOwner
 from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
 from marketd.cart.quotes import repository
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
@@ -54,13 +55,15 @@ async def quote_order(
 
     A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem,
     also when nothing of it is sent, because somebody there has to see to it. Raises NotFound for the saved addresses of
-    others, CartEmpty, AddressNeeded, and AddressNotServiceable when no seller delivers and everything is to be sent.
+    others, CartEmpty, AddressNeeded, AddressNotServiceable when no seller delivers and everything is to be sent, and
+    GuestCartGone. Guests have no saved address; where theirs lacks a name or a phone, ordering completes it.
     """
+    owner = CartOwner.of(caller)
+    cart = await find_cart(uow, owner, terms.currency)
     if isinstance(destination, UUID):
         address: Address | None = (await auth.get_address(uow, caller, destination)).postal_address
     else:
         address = destination
-    cart = await find_cart(uow, caller, terms.currency)
     if cart is None or not cart.items:
         raise CartEmpty
     by_seller: dict[UUID, list[tuple[CartItem, Offer]]] = defaultdict(list)
@@ -97,14 +100,15 @@ async def quote_order(
         packages.append(package if opens is not None else replace(package, earliest_time=None, latest_time=None))
     if packages and not served:
         raise AddressNotServiceable
-    quote = Quote(new_id(), terms.currency, await _complete(uow, caller, address), tuple(packages))
+    if owner.user_id is not None and address is not None:
+        address = await complete(uow, owner.user_id, address)
+    quote = Quote(new_id(), terms.currency, address, tuple(packages))
     problems.extend(_too_high(quote))
     if has_blocking(problems):
         return QuoteResult(quote, tuple(problems), None)
     expire_time = uow.now + terms.lifetime
-    await repository.store(
-        uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
-    )
+    if not await repository.store(uow.connection, quote.quote_id, owner, quote.to_json_text(), uow.now, expire_time):
+        raise GuestCartGone
     return QuoteResult(quote, tuple(problems), expire_time)
 
 
@@ -189,9 +193,9 @@ def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], terms:
     )
 
 
-async def _complete(uow: UnitOfWork, caller: Caller, address: Address | None) -> Address | None:
+async def complete(uow: UnitOfWork, user_id: UUID, address: Address) -> Address:
     """The address with the account's name and phone where it has none, as the contract says."""
-    if address is None or (address.recipient and address.phone):
+    if address.recipient and address.phone:
         return address
-    profile = await auth.read_profile(uow, caller.known_user_id)
+    profile = await auth.read_profile(uow, user_id)
     return replace(address, recipient=address.recipient or profile.full_name, phone=address.phone or profile.phone)

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.auth import service as auth
+from marketd.cart.owner import CartOwner, OwnerKind
 from marketd.kernel.db.database import Connection
 from marketd.seller import service as sellers
 
@@ -34,17 +35,30 @@ SELECT payload::text FROM taken
 """
 
 
+# A guest's cart is held until the quote is written, so whoever takes the cart along afterwards finds the quote as well.
+_STORE = {
+    OwnerKind.ACCOUNT: "INSERT INTO quotes (user_id, quote_id, payload, create_time, expire_time)"
+    " VALUES ($1, $2, $3::jsonb, $4, $5)",
+    OwnerKind.GUEST: "INSERT INTO quotes (guest_cart_id, quote_id, payload, create_time, expire_time)"
+    f" SELECT c.cart_id, $2, $3::jsonb, $4, $5 FROM carts c WHERE {OwnerKind.GUEST.value} FOR KEY SHARE",
+}
+
+
 async def store(
-    connection: Connection, quote_id: UUID, user_id: UUID, payload: str, now: datetime, expire_time: datetime
-) -> None:
-    """Keep a quote. payload: JSON."""
+    connection: Connection, quote_id: UUID, owner: CartOwner, payload: str, now: datetime, expire_time: datetime
+) -> bool:
+    """Keep a quote; False when a guest's cart is gone. payload: JSON."""
+    tag = await connection.execute(_STORE[owner.kind], owner.owner_id, quote_id, payload, now, expire_time)
+    return tag == "INSERT 0 1"
+
+
+async def give_to(connection: Connection, user_id: UUID, guest_cart_id: UUID, now: datetime) -> None:
+    """Make the quotes of a guest's cart, which is locked, the account's, where they can still be ordered."""
     await connection.execute(
-        "INSERT INTO quotes (quote_id, user_id, payload, create_time, expire_time) VALUES ($1, $2, $3::jsonb, $4, $5)",
-        quote_id,
+        "UPDATE quotes SET user_id = $1, guest_cart_id = NULL WHERE guest_cart_id = $2 AND expire_time > $3",
         user_id,
-        payload,
+        guest_cart_id,
         now,
-        expire_time,
     )
 
 

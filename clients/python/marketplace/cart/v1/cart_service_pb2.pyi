@@ -12,6 +12,8 @@ from google.type import money_pb2 as _money_pb2
 from marketplace.cart.v1 import cart_pb2 as _cart_pb2
 from marketplace.cart.v1 import quote_pb2 as _quote_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
+from marketplace.type.v1 import cart_merge_pb2 as _cart_merge_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +24,53 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class CreateGuestCartRequest(_message.Message):
+    """Asks for a guest's cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGuestCartRequest: _TypeAlias = CreateGuestCartRequest  # noqa: Y015
+
+@_typing.final
+class CreateGuestCartResponse(_message.Message):
+    """Carries a guest's cart and its token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    GUEST_TOKEN_FIELD_NUMBER: _builtins.int
+    guest_token: _builtins.str
+    """The token that opens the cart, as the bearer token of calls and for signing in. It does not end by itself: it is
+    good for as long as the cart is there. Whoever has it has the cart.
+    """
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+        guest_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "guest_token", b"guest_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGuestCartResponse: _TypeAlias = CreateGuestCartResponse  # noqa: Y015
 
 @_typing.final
 class GetCartRequest(_message.Message):
@@ -277,6 +326,160 @@ class ClearCartResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClearCartResponse: _TypeAlias = ClearCartResponse  # noqa: Y015
+
+@_typing.final
+class MergeCartsRequest(_message.Message):
+    """Says which guest's cart goes into the caller's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUEST_TOKEN_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    guest_token: _builtins.str
+    """The token of the guest's cart."""
+    strategy: _cart_merge_pb2.CartMergeStrategy.ValueType
+    """Which quantity wins when both carts hold the same variant; they are added when nothing is said."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer and merges nothing."""
+    def __init__(
+        self,
+        *,
+        guest_token: _builtins.str = ...,
+        strategy: _cart_merge_pb2.CartMergeStrategy.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guest_token", b"guest_token", "request_id", b"request_id", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCartsRequest: _TypeAlias = MergeCartsRequest  # noqa: Y015
+
+@_typing.final
+class MergeCartsResponse(_message.Message):
+    """Carries the cart after the merge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The caller's cart."""
+
+    @_builtins.property
+    def report(self) -> _cart_merge_pb2.CartMergeReport:
+        """How the guest's cart went into it."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+        report: _cart_merge_pb2.CartMergeReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCartsResponse: _TypeAlias = MergeCartsResponse  # noqa: Y015
+
+@_typing.final
+class WatchCartRequest(_message.Message):
+    """Asks to watch the caller's cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """The `resume_token` of the last message that was received; empty starts with a snapshot."""
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCartRequest: _TypeAlias = WatchCartRequest  # noqa: Y015
+
+@_typing.final
+class WatchCartResponse(_message.Message):
+    """One message about the watched cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CART_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
+    @_builtins.property
+    def snapshot(self) -> Global___CartSnapshot:
+        """How the cart is; the first message unless the stream was resumed."""
+
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The whole cart after a change of its lines, codes, prices or problems."""
+
+    @_builtins.property
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
+        """Nothing happened, the stream lives."""
+
+    @_builtins.property
+    def reset(self) -> _watch_pb2.StreamReset:
+        """The resume token is of no use any more; a snapshot follows."""
+
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+        snapshot: Global___CartSnapshot | None = ...,
+        cart: _cart_pb2.Cart | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "cart", "heartbeat", "reset"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchCartResponse: _TypeAlias = WatchCartResponse  # noqa: Y015
+
+@_typing.final
+class CartSnapshot(_message.Message):
+    """How a cart is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart, with the prices and problems of the moment."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CartSnapshot: _TypeAlias = CartSnapshot  # noqa: Y015
 
 @_typing.final
 class QuoteOrderRequest(_message.Message):

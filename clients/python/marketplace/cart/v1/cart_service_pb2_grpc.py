@@ -28,6 +28,10 @@ if _version_not_supported:
 class CartServiceStub:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
 
     def __init__(self, channel):
@@ -36,6 +40,11 @@ class CartServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateGuestCart = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/CreateGuestCart',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.FromString,
+                _registered_method=True)
         self.GetCart = channel.unary_unary(
                 '/marketplace.cart.v1.CartService/GetCart',
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.GetCartRequest.SerializeToString,
@@ -61,6 +70,16 @@ class CartServiceStub:
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.SerializeToString,
                 response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.FromString,
                 _registered_method=True)
+        self.MergeCarts = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/MergeCarts',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.FromString,
+                _registered_method=True)
+        self.WatchCart = channel.unary_stream(
+                '/marketplace.cart.v1.CartService/WatchCart',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
+                _registered_method=True)
         self.QuoteOrder = channel.unary_unary(
                 '/marketplace.cart.v1.CartService/QuoteOrder',
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.QuoteOrderRequest.SerializeToString,
@@ -71,7 +90,18 @@ class CartServiceStub:
 class CartServiceServicer:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
+
+    def CreateGuestCart(self, request, context):
+        """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetCart(self, request, context):
         """Gets the caller's cart; one that never held anything is empty. Errors: none of its own.
@@ -114,6 +144,26 @@ class CartServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeCarts(self, request, context):
+        """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+        The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+        the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+        VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCart(self, request, context):
+        """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+        problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+        a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+        TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QuoteOrder(self, request, context):
         """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
@@ -129,6 +179,11 @@ class CartServiceServicer:
 
 def add_CartServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateGuestCart': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGuestCart,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.SerializeToString,
+            ),
             'GetCart': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCart,
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.GetCartRequest.FromString,
@@ -154,6 +209,16 @@ def add_CartServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.FromString,
                     response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.SerializeToString,
             ),
+            'MergeCarts': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeCarts,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.SerializeToString,
+            ),
+            'WatchCart': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCart,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.SerializeToString,
+            ),
             'QuoteOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.QuoteOrder,
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.QuoteOrderRequest.FromString,
@@ -170,7 +235,38 @@ def add_CartServiceServicer_to_server(servicer, server):
 class CartService:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
+
+    @staticmethod
+    def CreateGuestCart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/CreateGuestCart',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetCart(request,
@@ -297,6 +393,60 @@ class CartService:
             '/marketplace.cart.v1.CartService/ClearCart',
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.SerializeToString,
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeCarts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/MergeCarts',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/WatchCart',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,9 +15,15 @@ GRPC_VERSION: str
 class CartServiceStub:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateGuestCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.CreateGuestCartRequest, _cart_service_pb2.CreateGuestCartResponse]
+    """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own."""
     GetCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.GetCartRequest, _cart_service_pb2.GetCartResponse]
     """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
     AddCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.AddCartItemRequest, _cart_service_pb2.AddCartItemResponse]
@@ -38,6 +44,18 @@ class CartServiceStub:
     """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
     """
+    MergeCarts: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.MergeCartsRequest, _cart_service_pb2.MergeCartsResponse]
+    """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+    The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+    the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+    VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    WatchCart: _aio.UnaryStreamMultiCallable[_cart_service_pb2.WatchCartRequest, _cart_service_pb2.WatchCartResponse]
+    """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+    problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+    a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+    TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
     places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
@@ -50,7 +68,19 @@ class CartServiceStub:
 class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
+
+    @_abc_1.abstractmethod
+    def CreateGuestCart(
+        self,
+        request: _cart_service_pb2.CreateGuestCartRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.CreateGuestCartRequest, _abc.Awaitable[_cart_service_pb2.CreateGuestCartResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.CreateGuestCartResponse]:
+        """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def GetCart(
@@ -100,6 +130,30 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.ClearCartResponse]:
         """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def MergeCarts(
+        self,
+        request: _cart_service_pb2.MergeCartsRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.MergeCartsRequest, _abc.Awaitable[_cart_service_pb2.MergeCartsResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.MergeCartsResponse]:
+        """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+        The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+        the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+        VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCart(
+        self,
+        request: _cart_service_pb2.WatchCartRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.WatchCartRequest, _abc.AsyncIterator[_cart_service_pb2.WatchCartResponse]],
+    ) -> _abc.AsyncIterator[_cart_service_pb2.WatchCartResponse]:
+        """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+        problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+        a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+        TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,80 @@
+"""The refusals of promotions."""
+
+from __future__ import annotations
+
+from marketd.kernel.call.reasons import Code, Reason
+from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, PreconditionViolation, Refusal
+from marketd.promotion.model import PromoCodeState
+from marketd.promotion.values import PromoProblem
+
+
+class PromoRefusal(Refusal):
+    """What the refusals of a promo code have in common: the code, and a sentence that says what to do."""
+
+    code = Code.FAILED_PRECONDITION
+
+    def __init__(self, promo_code: str, message: str) -> None:
+        super().__init__(
+            message,
+            metadata={"code": promo_code},
+            preconditions=(PreconditionViolation(self.reason.value, promo_code, message),),
+        )
+
+
+class PromoNotFound(PromoRefusal):
+    """There is no such code."""
+
+    reason = Reason.PROMO_NOT_FOUND
+
+
+class PromoExpired(PromoRefusal):
+    """The code's time is over or has not begun, or somebody has disabled it."""
+
+    reason = Reason.PROMO_EXPIRED
+
+
+class PromoExhausted(PromoRefusal):
+    """The code was used as often as it may be, by all or by this account."""
+
+    reason = Reason.PROMO_EXHAUSTED
+
+
+class PromoNotApplicable(PromoRefusal):
+    """The code does not fit the cart, the account or the other codes."""
+
+    reason = Reason.PROMO_NOT_APPLICABLE
+
+
+_REFUSALS: dict[Reason, type[PromoRefusal]] = {
+    kind.reason: kind for kind in (PromoNotFound, PromoExpired, PromoExhausted, PromoNotApplicable)
+}
+
+
+def refusal_of(problem: PromoProblem) -> PromoRefusal:
+    """The refusal that says what the problem says."""
+    return _REFUSALS[problem.reason](problem.code, problem.message)
+
+
+class CodeTaken(AlreadyExists):
+    """Another code is the same but for its case, be it disabled."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("promo code", "code", f"There is a promo code {code} already, or was one; choose another one.")
+
+
+class CodeDisabled(IllegalTransition):
+    """The code is disabled, which is for good."""
+
+    def __init__(self) -> None:
+        message = "The promo code is disabled for good and cannot be changed; make another one."
+        super().__init__("promo code", PromoCodeState.DISABLED.value, (), message)
+
+
+class TermsChanged(Exception):
+    """The code's terms are not those of the quote any more, or it was disabled: quote again. No refusal by itself,
+    because what to refuse with is the order's to say (QUOTE_EXPIRED).
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the terms of {code} have changed")
+        self.code = code
