@@ -1,4 +1,6 @@
-"""What other slices ask of the catalog: the offers that carts and orders are made of; and what sales tell it."""
+"""What other slices ask of the catalog: the offers that carts and orders are made of; what sales and
+ratings tell it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-from marketd.catalog.repository import categories, offers, products
-from marketd.catalog.search import sales
+from marketd.catalog.repository import categories, offers, products, specs
+from marketd.catalog.search import documents, sales
 from marketd.catalog.values import Offer, OfferedPrice
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.ratings import Rating
 
 
 async def read_offers(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, Offer]:
@@ -26,6 +29,15 @@ async def read_prices(connection: Connection, variant_ids: Sequence[UUID]) -> di
 async def count_sales(uow: UnitOfWork, pieces: Mapping[UUID, int], day: date) -> None:
     """Count pieces of products that were paid for on a day (UTC); with a minus sign, take back pieces of those."""
     await sales.add(uow.connection, pieces, day)
+
+
+async def set_rating(uow: UnitOfWork, product_id: UUID, rating: Rating) -> None:
+    """Write down what buyers think of a product, also of one that is not for sale, and have search know it.
+
+    It locks the product's row, in the transaction that changed the rating, and leaves the product's etag.
+    """
+    await specs.set_rating(uow.connection, product_id, rating)
+    await documents.write_standing(uow.connection, [product_id])
 
 
 async def read_tax_rates(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int | None]:

@@ -156,6 +156,14 @@ async def read(connection: Connection, order_id: UUID) -> Order | None:
     return _ORDER.optional(row)
 
 
+async def read_of_item(connection: Connection, item_id: UUID) -> Order | None:
+    """The order that has this line, as it is committed now."""
+    row = await connection.fetchrow(
+        f"{_FROM} WHERE o.order_id = (SELECT order_id FROM order_items WHERE item_id = $1)", item_id
+    )
+    return _ORDER.optional(row)
+
+
 async def lock(connection: Connection, order_id: UUID) -> Order | None:
     """Lock an order, then read it: one statement would read the items as they were before it waited for the lock."""
     found = await connection.fetchval("SELECT order_id FROM orders WHERE order_id = $1 FOR UPDATE", order_id)

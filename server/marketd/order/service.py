@@ -29,6 +29,11 @@ async def read_order_for_delivery(unit: UnitOfWork | ReadUnit, order_id: UUID) -
     return await repository.read(unit.connection, order_id)
 
 
+async def read_order_of_item(unit: UnitOfWork | ReadUnit, item_id: UUID) -> Order | None:
+    """The order that has this line, for a slice that judges the caller; None when there is no such line."""
+    return await repository.read_of_item(unit.connection, item_id)
+
+
 async def delivery_made(uow: UnitOfWork, order_id: UUID, delivery_id: UUID) -> Order | None:
     """Write down which delivery the order has; None when it is not READY any more, and none is to be made."""
     order = await _locked(uow, order_id)

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ratings import Rating
 from marketd.seller import opening, repository
 from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
@@ -57,6 +58,11 @@ def next_open(seller: Seller, now: datetime) -> datetime | None:
 async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller | None:
     """The account's seller that is neither closed nor rejected; None when it has none."""
     return await repository.read_by_owner(unit.connection, owner_user_id)
+
+
+async def set_rating(uow: UnitOfWork, seller_id: UUID, rating: Rating) -> None:
+    """Write down what buyers think of a shop; the shop's own row, which orders hold, and its etag stay."""
+    await repository.set_rating(uow.connection, seller_id, rating)
 
 
 async def sellers_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> list[UUID]:
