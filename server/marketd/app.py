@@ -76,7 +76,7 @@ SLICES: Final = (
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
     Room(promotion, partial(promotion.build, callers_cart=callers_cart, history=has_ordered)),
-    Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
+    Room(cart, partial(cart.build, quoter=flat_fee_quoter, history=has_ordered)),
     Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),
     Room(review, partial(review.build, couriers=courier_set_rating, shown_under=CACHE_TAG)),

@@ -25,6 +25,9 @@ from marketd.auth.accounts.values import UserFilter
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.services import repository as services
 from marketd.auth.sessions.repository import sessions
+from marketd.cart import repository as carts
+from marketd.cart.owner import CartOwner
+from marketd.cart.quotes import repository as quotes
 from marketd.cart.quotes import sweeps as cart_sweeps
 from marketd.catalog.exports import repository as exports
 from marketd.catalog.exports.values import ExportedProduct
@@ -109,6 +112,11 @@ def made_later() -> Iterator[tuple[str, Make]]:
     ids = {"buyer_id": ID, "seller_id": ID, "courier_id": ID}
     many = {f"{name}s": (one,) for name, one in ids.items()}
     since = {"create_time_from": NOW, "create_time_before": NOW}
+    for cart_owner in (CartOwner.account(ID), CartOwner.guest(ID)):
+        yield "marketd.cart.repository.read_cart", partial(carts.read_cart, owner=cart_owner)
+        yield "marketd.cart.repository.lock", partial(carts.lock, owner=cart_owner)
+        stored = partial(quotes.store, quote_id=ID, owner=cart_owner, payload="{}", now=NOW, expire_time=NOW)
+        yield "marketd.cart.quotes.repository.store", stored
     for after in (None, (NOW, ID)):
         for entries in each(
             AuditFilter,

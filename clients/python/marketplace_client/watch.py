@@ -1,4 +1,4 @@
-"""Watching orders and deliveries over reconnects: a stream that breaks is resumed after the last message that came."""
+"""Watching carts, orders and deliveries over reconnects: a stream that breaks is resumed after the last message that came."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import grpc
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
@@ -111,6 +112,20 @@ async def resuming(
         wanted = failure.retry_after if failure is not None else None
         await asyncio.sleep(max(wanted or 0.0, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def watch_cart(
+    client: MarketplaceClient, *, resume_token: str = "", give_up_after: float | None = None
+) -> AsyncIterator[cart_service_pb2.WatchCartResponse]:
+    """The client's cart, a buyer's or a guest's, after every change, over reconnects; it never ends by itself.
+
+    Raises SignInRequired when a guest's cart is gone, which it is after a merge.
+    """
+
+    def open_stream(token: str) -> _Call[cart_service_pb2.WatchCartResponse]:
+        return client.cart.WatchCart(cart_service_pb2.WatchCartRequest(resume_token=token))
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)
 
 
 def watch_order(

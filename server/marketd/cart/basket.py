@@ -5,10 +5,11 @@ from __future__ import annotations
 from marketd.cart import repository
 from marketd.cart.errors import GuestCartGone
 from marketd.cart.owner import CartOwner
+from marketd.cart.pricing import promo_lines
 from marketd.catalog import service as catalog
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.promotion.values import Basket, PromoLine
+from marketd.promotion.values import Basket
 
 
 async def callers_cart(unit: UnitOfWork | ReadUnit, caller: Caller) -> Basket:
@@ -22,15 +23,5 @@ async def callers_cart(unit: UnitOfWork | ReadUnit, caller: Caller) -> Basket:
             raise GuestCartGone
         return Basket((), ())
     offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
-    lines = tuple(
-        PromoLine(
-            variant_id=item.variant_id,
-            seller_id=offer.seller_id,
-            product_id=offer.product_id,
-            category_id=offer.category_id,
-            amount_minor=offer.price_minor * item.quantity,
-        )
-        for item in cart.items
-        if (offer := offers.get(item.variant_id)) is not None and offer.is_buyable
-    )
-    return Basket(lines, ())
+    lines = promo_lines((offers.get(item.variant_id), item.quantity) for item in cart.items)
+    return Basket(tuple(lines), cart.promo_code_ids)

@@ -13,6 +13,7 @@ from marketd.cart import repository
 from marketd.cart.errors import CartTooLong, GuestCartGone, LineTooLarge
 from marketd.cart.model import MAX_LINES
 from marketd.cart.owner import CartOwner
+from marketd.cart.pricing import Pricing
 from marketd.cart.read import open_cart, own_cart
 from marketd.cart.values import LockedCart, PricedCart
 from marketd.catalog import service as catalog
@@ -54,7 +55,7 @@ class RemoveItem:
     allow_missing: bool
 
 
-async def add_item(uow: UnitOfWork, owner: CartOwner, command: AddItem, currency: str) -> AddedItem:
+async def add_item(uow: UnitOfWork, owner: CartOwner, command: AddItem, pricing: Pricing) -> AddedItem:
     """Add pieces of a variant that is for sale; concurrent adds sum up.
 
     Raises NotFound, LineTooLarge, CartTooLong and GuestCartGone. Stock is not looked at; the item's problems tell of
@@ -71,18 +72,18 @@ async def add_item(uow: UnitOfWork, owner: CartOwner, command: AddItem, currency
         await _find_guest(uow, owner)
         raise LineTooLarge
     # Read again under the lock: whatever was added at the same time is in.
-    cart = await own_cart(uow, owner, currency)
+    cart = await own_cart(uow, owner, pricing)
     if len(cart.items) > MAX_LINES:
         raise CartTooLong
     return AddedItem(cart, item_id)
 
 
-async def set_quantity(uow: UnitOfWork, owner: CartOwner, command: SetQuantity, currency: str) -> PricedCart:
+async def set_quantity(uow: UnitOfWork, owner: CartOwner, command: SetQuantity, pricing: Pricing) -> PricedCart:
     """Set an item's quantity. Raises NotFound for one that is not in the cart, EtagMismatch and GuestCartGone."""
-    locked = await _lock(uow, owner)
+    locked = await lock(uow, owner)
     if locked is None:
         raise NotFound("cart item", command.item_id)
-    cart = await own_cart(uow, owner, currency)
+    cart = await own_cart(uow, owner, pricing)
     line = next((one for one in cart.items if one.item.item_id == command.item_id), None)
     if line is None:
         raise NotFound("cart item", command.item_id)
@@ -92,32 +93,32 @@ async def set_quantity(uow: UnitOfWork, owner: CartOwner, command: SetQuantity, 
         return cart
     price = None if line.offer is None else line.offer.price
     await repository.set_quantity(uow.connection, locked.cart_id, command.item_id, command.quantity, price, uow.now)
-    return await own_cart(uow, owner, currency)
+    return await own_cart(uow, owner, pricing)
 
 
-async def remove_item(uow: UnitOfWork, owner: CartOwner, command: RemoveItem, currency: str) -> PricedCart:
+async def remove_item(uow: UnitOfWork, owner: CartOwner, command: RemoveItem, pricing: Pricing) -> PricedCart:
     """Remove an item. Raises GuestCartGone, and NotFound for one that is not in the cart, unless it may be missing."""
-    locked = await _lock(uow, owner)
+    locked = await lock(uow, owner)
     gone = locked is not None and await repository.delete_items(
         uow.connection, locked.cart_id, command.item_id, uow.now
     )
     if not gone and not command.allow_missing:
         raise NotFound("cart item", command.item_id)
     if locked is None:
-        return await open_cart(uow, owner, currency)
-    return await own_cart(uow, owner, currency)
+        return await open_cart(uow, owner, pricing)
+    return await own_cart(uow, owner, pricing)
 
 
-async def clear(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCart:
-    """Remove all items; an empty cart is left as it is. Raises GuestCartGone."""
-    locked = await _lock(uow, owner)
+async def clear(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
+    """Remove all items and promo codes; an empty cart is left as it is. Raises GuestCartGone."""
+    locked = await lock(uow, owner)
     if locked is None:
-        return await open_cart(uow, owner, currency)
+        return await open_cart(uow, owner, pricing)
     await repository.delete_items(uow.connection, locked.cart_id, None, uow.now)
-    return await own_cart(uow, owner, currency)
+    return await own_cart(uow, owner, pricing)
 
 
-async def _lock(uow: UnitOfWork, owner: CartOwner) -> LockedCart | None:
+async def lock(uow: UnitOfWork, owner: CartOwner) -> LockedCart | None:
     """Lock the owner's cart; None before an account's ever held anything. Raises GuestCartGone."""
     locked = await repository.lock(uow.connection, owner)
     if locked is None and owner.is_guest:
@@ -125,7 +126,18 @@ async def _lock(uow: UnitOfWork, owner: CartOwner) -> LockedCart | None:
     return locked
 
 
+async def lock_open(uow: UnitOfWork, owner: CartOwner) -> LockedCart:
+    """Lock the owner's cart, which is made for an account that has none. Raises GuestCartGone."""
+    locked = await lock(uow, owner)
+    if locked is None and owner.user_id is not None:
+        await repository.open_cart(uow.connection, owner.user_id, uow.now)
+        locked = await lock(uow, owner)
+    if locked is None:
+        raise RuntimeError("a cart was deleted as it was made")
+    return locked
+
+
 async def _find_guest(uow: UnitOfWork, owner: CartOwner) -> None:
     """Raises GuestCartGone, before anything else is said to a guest whose cart is gone."""
     if owner.is_guest:
-        await _lock(uow, owner)
+        await lock(uow, owner)

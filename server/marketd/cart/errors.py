@@ -7,6 +7,7 @@ from datetime import datetime
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.promotion.model import MAX_CODES
 
 
 class LineTooLarge(ValidationFailed):
@@ -22,6 +23,15 @@ class CartTooLong(ValidationFailed):
     def __init__(self) -> None:
         super().__init__(
             FieldViolation("variant_id", f"a cart holds at most {MAX_LINES} different variants; remove one first")
+        )
+
+
+class TooManyPromoCodes(ValidationFailed):
+    """The cart has as many promo codes as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation("code", f"cannot be applied: a cart takes at most {MAX_CODES} promo codes; remove one first")
         )
 
 

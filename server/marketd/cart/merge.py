@@ -15,6 +15,7 @@ from marketd.auth.ports import MergeLine, MergeOutcome, MergeReport, MergeStrate
 from marketd.cart import repository
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.cart.owner import CartOwner
+from marketd.cart.pricing import Pricing
 from marketd.cart.quotes import repository as quotes
 from marketd.cart.read import own_cart
 from marketd.cart.values import Cart, CartItem, PricedCart
@@ -22,6 +23,7 @@ from marketd.catalog import service as catalog
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
+from marketd.promotion import service as promotions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,13 @@ class MergedCart:
 
 
 async def merge_carts(
-    uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy, currency: str
+    uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy, pricing: Pricing
 ) -> MergedCart:
     """Move the guest's cart into the account's. Raises NotFound when the guest's is gone."""
     report = await merge_guest_cart(uow, user_id, guest_cart_id, strategy)
     if report is None:
         raise NotFound("guest cart", guest_cart_id)
-    return MergedCart(await own_cart(uow, CartOwner.account(user_id), currency), report)
+    return MergedCart(await own_cart(uow, CartOwner.account(user_id), pricing), report)
 
 
 async def merge_guest_cart(
@@ -65,9 +67,32 @@ async def merge_guest_cart(
     if changed := _changed(uow, guest, lines):
         await repository.put_items(uow.connection, own.cart_id, changed)
         await repository.raise_version(uow.connection, own.cart_id, uow.now)
+    codes = await _merge_codes(uow, guest, own)
     await quotes.give_to(uow.connection, user_id, guest.cart_id, uow.now)
     await repository.delete_cart(uow.connection, guest.cart_id)
-    return MergeReport(own.cart_id, strategy, lines)
+    return MergeReport(own.cart_id, strategy, lines, codes.along, codes.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class _MergedCodes:
+    """The guest's promo codes that came along, and those that did not."""
+
+    along: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+async def _merge_codes(uow: UnitOfWork, guest: Cart, own: Cart) -> _MergedCodes:
+    """Put the guest's codes behind the account's, whatever the strategy: a code of both stands there once.
+
+    One that there is no room for, or that cannot stand beside the others, is dropped. The account's own stay.
+    """
+    if not guest.promo_code_ids:
+        return _MergedCodes()
+    fit = await promotions.fit_beside(uow, guest.promo_code_ids, own.promo_code_ids)
+    added = [each.promo_code_id for each in fit.along if each.promo_code_id not in own.promo_code_ids]
+    if added:
+        await repository.set_promo_codes(uow.connection, own.cart_id, (*own.promo_code_ids, *added), uow.now)
+    return _MergedCodes(tuple(each.code for each in fit.along), tuple(each.code for each in fit.dropped))
 
 
 def combine(

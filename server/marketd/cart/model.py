@@ -18,6 +18,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
@@ -39,6 +40,7 @@ class CartTable(Base):
 
     cart_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
+    promo_code_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)

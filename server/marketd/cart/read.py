@@ -12,53 +12,58 @@ from uuid import UUID
 from marketd.cart import repository
 from marketd.cart.errors import GuestCartGone
 from marketd.cart.owner import CartOwner
-from marketd.cart.values import Cart, PricedCart, price_cart
-from marketd.catalog import service as catalog
+from marketd.cart.pricing import Pricing, price, price_lines
+from marketd.cart.values import Cart, PricedCart
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 
-async def find_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, currency: str) -> PricedCart | None:
+async def find_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, pricing: Pricing) -> PricedCart | None:
     """The owner's cart; None before an account's ever held anything. Raises GuestCartGone."""
+    cart = await _find(unit, owner)
+    return None if cart is None else (await price(unit, [cart], pricing))[0]
+
+
+async def find_lines(unit: UnitOfWork | ReadUnit, owner: CartOwner, pricing: Pricing) -> PricedCart | None:
+    """`find_cart` without what the promo codes do, for whoever evaluates them with more than the cart."""
+    cart = await _find(unit, owner)
+    return None if cart is None else (await price_lines(unit, [cart], pricing))[0]
+
+
+async def _find(unit: UnitOfWork | ReadUnit, owner: CartOwner) -> Cart | None:
     cart = await repository.read_cart(unit.connection, owner)
-    if cart is None:
-        if owner.is_guest:
-            raise GuestCartGone
-        return None
-    return await price(unit, cart, currency)
+    if cart is None and owner.is_guest:
+        raise GuestCartGone
+    return cart
 
 
-async def create_guest_cart(uow: UnitOfWork, currency: str) -> PricedCart:
+async def create_guest_cart(uow: UnitOfWork, pricing: Pricing) -> PricedCart:
     """A new guest's cart, which is empty."""
     cart_id = new_id()
     await repository.open_guest_cart(uow.connection, cart_id, uow.now)
-    return await own_cart(uow, CartOwner.guest(cart_id), currency)
+    return await own_cart(uow, CartOwner.guest(cart_id), pricing)
 
 
-async def open_cart(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCart:
+async def open_cart(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
     """The owner's cart; an account's is made when there is none. Raises GuestCartGone."""
     if owner.user_id is not None:
         await repository.open_cart(uow.connection, owner.user_id, uow.now)
-    return await own_cart(uow, owner, currency)
+    return await own_cart(uow, owner, pricing)
 
 
-async def own_cart(uow: UnitOfWork, owner: CartOwner, currency: str) -> PricedCart:
+async def own_cart(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
     """The owner's cart, which this transaction has locked or made. Raises GuestCartGone."""
-    cart = await find_cart(uow, owner, currency)
+    cart = await find_cart(uow, owner, pricing)
     if cart is None:
         raise RuntimeError("the cart was deleted while its row was locked")
     return cart
 
 
-async def read_carts(unit: UnitOfWork | ReadUnit, cart_ids: Collection[UUID], currency: str) -> dict[UUID, PricedCart]:
-    """Those of these carts that are there, whoever owns them: two statements for all of them."""
+async def read_carts(
+    unit: UnitOfWork | ReadUnit, cart_ids: Collection[UUID], pricing: Pricing
+) -> dict[UUID, PricedCart]:
+    """Those of these carts that are there, whoever owns them: two statements for all of them, and further ones for each
+    with promo codes.
+    """
     carts = await repository.read_carts(unit.connection, cart_ids)
-    variant_ids = {item.variant_id for cart in carts.values() for item in cart.items}
-    offers = await catalog.read_offers(unit.connection, list(variant_ids))
-    return {cart_id: price_cart(cart, offers, currency) for cart_id, cart in carts.items()}
-
-
-async def price(unit: UnitOfWork | ReadUnit, cart: Cart, currency: str) -> PricedCart:
-    """The cart with what its items cost now and what stands in their way."""
-    offers = await catalog.read_offers(unit.connection, [item.variant_id for item in cart.items])
-    return price_cart(cart, offers, currency)
+    return {priced.cart.cart_id: priced for priced in await price(unit, list(carts.values()), pricing)}

@@ -69,7 +69,6 @@ _CART = Columns(
     Cart,
     table="c",
     expressions={
-        "guest": "c.user_id IS NULL",
         "items": f"ARRAY(SELECT {_ITEM.row_sql} FROM cart_items i WHERE i.cart_id = c.cart_id ORDER BY i.item_id)",
     },
     readers={"items": lambda rows: tuple(map(_ITEM.from_tuple, rows))},
@@ -90,7 +89,9 @@ UPDATE carts SET version = version + 1, update_time = $5 WHERE cart_id = $1
 """
 _DELETE = """
 WITH gone AS (DELETE FROM cart_items WHERE cart_id = $1 AND ($2::uuid IS NULL OR item_id = $2) RETURNING item_id)
-UPDATE carts SET version = version + 1, update_time = $3 WHERE cart_id = $1 AND EXISTS (SELECT 1 FROM gone)
+UPDATE carts SET version = version + 1, update_time = $3,
+  promo_code_ids = CASE WHEN $2::uuid IS NULL THEN '{}' ELSE promo_code_ids END
+WHERE cart_id = $1 AND (EXISTS (SELECT 1 FROM gone) OR ($2::uuid IS NULL AND promo_code_ids <> '{}'))
 """
 
 _ITEMS: Arrays[CartItem] = Arrays(
@@ -183,8 +184,18 @@ async def set_quantity(
 
 
 async def delete_items(connection: Connection, cart_id: UUID, item_id: UUID | None, now: datetime) -> bool:
-    """Remove an item of a locked cart, or all when none is named; whether anything was there."""
+    """Remove an item of a locked cart, or all and the promo codes when none is named; whether anything was there."""
     return await connection.execute(_DELETE, cart_id, item_id, now) == "UPDATE 1"
+
+
+async def set_promo_codes(connection: Connection, cart_id: UUID, promo_code_ids: Sequence[UUID], now: datetime) -> None:
+    """Write the promo codes of a locked cart. promo_code_ids: unique, in the order applied."""
+    await connection.execute(
+        "UPDATE carts SET promo_code_ids = $2, version = version + 1, update_time = $3 WHERE cart_id = $1",
+        cart_id,
+        list(promo_code_ids),
+        now,
+    )
 
 
 async def take_ordered(

@@ -4,17 +4,19 @@ with its account.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from marketd.cart import repository
 from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
-from marketd.cart.quotes.quote import complete
+from marketd.cart.quotes.quote import complete, requote
 from marketd.cart.quotes.values import Quote, QuoteKey
 from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.values.money import Money
+from marketd.promotion.ports import BuyerHistory
 
 
 async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
@@ -34,6 +36,13 @@ async def take_quote(uow: UnitOfWork, key: QuoteKey, user_id: UUID) -> Quote:
     if quote.address is None:
         return quote
     return replace(quote, address=await complete(uow, user_id, quote.address))
+
+
+async def total_at(
+    uow: UnitOfWork, quote: Quote, prices: Mapping[UUID, Money], user_id: UUID, history: BuyerHistory
+) -> Money:
+    """What the quote would come to at these prices, by variant_id, with what its promo codes take off then."""
+    return Money((await requote(uow, quote, prices, user_id, history)).total_minor, quote.currency)
 
 
 async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:

@@ -10,9 +10,10 @@ from uuid import UUID
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.cart.v1 import quote_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
-from marketd.cart.convert import to_eta
+from marketd.cart.convert import to_eta, to_promotion
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
@@ -32,6 +33,7 @@ from marketd.kernel.wire import (
 from marketd.order.access import Viewer, allowed_actions, viewer_of
 from marketd.order.cancel import CancelledLine, CancelOrder
 from marketd.order.cancellations import Cancellation
+from marketd.order.discounts import StandingDiscount
 from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
 from marketd.order.place import PlacedGroup
 from marketd.order.prepare import AcceptOrder
@@ -82,6 +84,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         subtotal=money(order.subtotal_minor),
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
+        delivery_discount_amount=money(order.delivery_discount_amount_minor),
         total=money(order.total_minor),
         delivery_tax_rate=to_percent(order.delivery_tax_rate),
         delivery_tax_amount=money(order.delivery_tax_amount_minor),
@@ -89,6 +92,8 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         cancelled_amount=money(order.cancelled_amount_minor),
         payable_amount=money(order.payable_minor),
         refunded_amount=money(order.refunded_amount_minor),
+        promo_codes=[promotion.code for promotion in order.promotions],
+        promotions=to_promotions(order.standing_discounts, order.currency),
         payment_id=str(order.payment_id),
         delivery_id=None if order.delivery_id is None else str(order.delivery_id),
         courier_id=None if order.courier_id is None else str(order.courier_id),
@@ -117,6 +122,20 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         for item in message.items:
             _keep(item, _PARCEL_ITEM)
     return message
+
+
+def to_promotions(standing: Iterable[StandingDiscount], currency: str) -> list[quote_pb2.AppliedPromotion]:
+    """What promotions take off what is left of an order."""
+    return [
+        to_promotion(
+            each.promotion.promo_code_id,
+            each.promotion.code,
+            each.promotion.funded_by,
+            Money(each.discount_amount_minor, currency),
+            Money(each.delivery_discount_amount_minor, currency),
+        )
+        for each in standing
+    ]
 
 
 def _keep(message: Message, names: frozenset[str]) -> None:

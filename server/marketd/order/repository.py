@@ -15,6 +15,7 @@ from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
 from marketd.kernel.values.address import Address
 from marketd.order.cancellations import Cancellation
+from marketd.order.discounts import OrderPromotion
 from marketd.order.model import IN_COURIERS_HANDS, UNFULFILLED, OrderState
 from marketd.order.values import (
     CHANGEABLE,
@@ -37,6 +38,10 @@ def _address_text(address: Address | None) -> str | None:
     return None if address is None else address.to_json_text()
 
 
+def _promotions_text(promotions: Sequence[OrderPromotion]) -> str:
+    return json.dumps([promotion.to_json() for promotion in promotions]) if promotions else "[]"
+
+
 _ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
 _ORDER = Columns(
     Order,
@@ -51,6 +56,7 @@ _ORDER = Columns(
         "address": _address,
         "items": lambda rows: tuple(map(_ITEM.from_tuple, rows)),
         "cancellations": lambda found: tuple(map(Cancellation.from_json, found)),
+        "promotions": lambda found: tuple(map(OrderPromotion.from_json, found)),
     },
 )
 _FROM = f"SELECT {_ORDER.sql} FROM orders o JOIN order_groups g USING (order_group_id)"
@@ -70,6 +76,8 @@ _ORDERS: Arrays[Order] = Arrays(
         "subtotal_minor": "bigint",
         "discount_amount_minor": "bigint",
         "delivery_fee_minor": "bigint",
+        "delivery_discount_amount_minor": "bigint",
+        "promotions": "jsonb",
         "total_minor": "bigint",
         "due_minor": "bigint",
         "delivery_tax_rate": "int",
@@ -79,7 +87,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "eta_earliest_time": "timestamptz",
         "eta_latest_time": "timestamptz",
     },
-    writers={"pickup": _address_text, "address": _address_text},
+    writers={"pickup": _address_text, "address": _address_text, "promotions": _promotions_text},
 )
 _ITEMS: Arrays[OrderItem] = Arrays(
     {
@@ -173,6 +181,14 @@ async def lock(connection: Connection, order_id: UUID) -> Order | None:
 async def group_of(connection: Connection, order_id: UUID) -> UUID | None:
     """The group of an order; it never changes."""
     group_id: UUID | None = await connection.fetchval("SELECT order_group_id FROM orders WHERE order_id = $1", order_id)
+    return group_id
+
+
+async def group_with_codes(connection: Connection, order_id: UUID) -> UUID | None:
+    """The group of an order that was placed with promo codes; None of another. Neither ever changes."""
+    group_id: UUID | None = await connection.fetchval(
+        "SELECT order_group_id FROM orders WHERE order_id = $1 AND promotions <> '[]'", order_id
+    )
     return group_id
 
 

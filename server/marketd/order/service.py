@@ -10,6 +10,7 @@ from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.order import repository
+from marketd.order.codes import give_back_codes
 from marketd.order.end import end_order, lock_whole, stock_lines
 from marketd.order.events import (
     OrderCourierAssigned,
@@ -90,7 +91,19 @@ async def out_for_delivery(uow: UnitOfWork, order_id: UUID) -> Order:
 
 async def delivered(uow: UnitOfWork, order_id: UUID) -> Order:
     """The buyer has it. An order whose money was all given back on the way is REFUNDED at once."""
-    order = await _locked(uow, order_id)
+    # One without promo codes needs no look at the others of its group, and takes no lock of theirs.
+    group_id = await repository.group_with_codes(uow.connection, order_id)
+    if group_id is None:
+        return await _delivered(uow, await _locked(uow, order_id))
+    await repository.lock_group(uow.connection, group_id)
+    orders = await repository.lock_orders(uow.connection, group_id)
+    after = await _delivered(uow, next(order for order in orders if order.order_id == order_id))
+    if after.state is OrderState.REFUNDED:
+        await give_back_codes(uow, orders, [after])
+    return after
+
+
+async def _delivered(uow: UnitOfWork, order: Order) -> Order:
     after = await transition(uow, order, OrderDelivered, state=OrderState.DELIVERED)
     if after.due_minor and after.refunded_amount_minor == after.due_minor:
         after = await transition(uow, after, OrderRefunded, {"amount_minor": 0}, state=OrderState.REFUNDED)

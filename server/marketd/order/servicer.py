@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.wire import from_money
 from marketd.order import convert
 from marketd.order.cancel import cancel_order
-from marketd.order.place import PlacedGroup, PlaceOrder, place_order
+from marketd.order.place import PlacedGroup, PlaceOrder, PlaceTerms, place_order
 from marketd.order.prepare import accept_order, mark_order_ready
 from marketd.order.read import get_order, list_orders
 from marketd.order.receipts.convert import to_receipt
@@ -48,7 +47,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         quotes: QuoteTokens,
         providers: Providers,
         receipts: ReceiptRenderer,
-        unpaid_lifetime: timedelta,
+        terms: PlaceTerms,
         currency: str,
     ) -> None:
         self._tx = tx
@@ -58,7 +57,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self._quotes = quotes
         self._providers = providers
         self._receipts = receipts
-        self._unpaid_lifetime = unpaid_lifetime
+        self._terms = terms
         self._currency = currency
 
     async def PlaceOrder(
@@ -74,9 +73,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         def render(placed: PlacedGroup) -> order_service_pb2.PlaceOrderResponse:
             return order_service_pb2.PlaceOrderResponse(order_group=convert.to_order_group(placed, caller))
 
-        return await self._tx.answer(
-            "order.place", lambda uow: place_order(uow, caller, command, self._unpaid_lifetime), render
-        )
+        return await self._tx.answer("order.place", lambda uow: place_order(uow, caller, command, self._terms), render)
 
     async def GetOrder(
         self, request: order_service_pb2.GetOrderRequest, context: Context

@@ -28,7 +28,7 @@ async def insert_payment(connection: Connection, payment: Payment) -> None:
     """Write a new payment."""
     await connection.execute(
         "INSERT INTO payments (payment_id, order_group_id, buyer_id, payment_provider, state, amount_minor, currency,"
-        " create_time, update_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+        " create_time, update_time, expire_time, capture_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
         payment.payment_id,
         payment.order_group_id,
         payment.buyer_id,
@@ -38,6 +38,7 @@ async def insert_payment(connection: Connection, payment: Payment) -> None:
         payment.currency,
         payment.create_time,
         payment.expire_time,
+        payment.capture_time,
     )
 
 

@@ -31,17 +31,23 @@ async def create_for_group(
     expire_time: datetime,
     payment_id: UUID | None = None,
 ) -> Payment:
-    """Make the group's payment, PENDING; the group has no open one."""
+    """Make the group's payment, PENDING; the group has no open one.
+
+    No provider takes nothing: a payment of 0 is CAPTURED as it is made, without an attempt, and the caller has the
+    group's orders paid.
+    """
+    is_free = not amount.amount_minor
     payment = Payment(
         payment_id=payment_id or new_id(),
         order_group_id=order_group_id,
         buyer_id=buyer_id,
         payment_provider=provider,
-        state=PaymentState.PENDING,
+        state=PaymentState.CAPTURED if is_free else PaymentState.PENDING,
         amount_minor=amount.amount_minor,
         currency=amount.currency,
         create_time=uow.now,
         update_time=uow.now,
+        capture_time=uow.now if is_free else None,
         expire_time=expire_time,
     )
     await repository.insert_payment(uow.connection, payment)
@@ -63,6 +69,34 @@ async def cancel_open(uow: UnitOfWork, order_group_id: UUID) -> None:
     await repository.save_payment(
         uow.connection, replace(payment, state=PaymentState.CANCELLED, redirect_url="", update_time=uow.now)
     )
+    await _settle_attempts(uow, order_group_id)
+
+
+async def capture_nothing(uow: UnitOfWork, order_group_id: UUID) -> Payment | None:
+    """The group's open payment asks for nothing any more: it is CAPTURED. None when there is no open one.
+
+    Money that a running attempt takes all the same goes back.
+    """
+    payment = await repository.lock_open(uow.connection, order_group_id)
+    if payment is None:
+        return None
+    captured = replace(
+        payment,
+        state=PaymentState.CAPTURED,
+        amount_minor=0,
+        redirect_url="",
+        decline_code="",
+        decline_message="",
+        decline_time=None,
+        capture_time=uow.now,
+        update_time=uow.now,
+    )
+    await repository.save_payment(uow.connection, captured)
+    await _settle_attempts(uow, order_group_id)
+    return captured
+
+
+async def _settle_attempts(uow: UnitOfWork, order_group_id: UUID) -> None:
     for attempt in await attempts.read_unsettled(uow.connection, order_group_id):
         jobs.enqueue_reconcile(uow, attempt.attempt_id, jobs.AT_ONCE)
 

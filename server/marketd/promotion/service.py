@@ -12,10 +12,11 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.promotion import evaluate as _evaluate
 from marketd.promotion import redeem as _redeem
 from marketd.promotion import words
-from marketd.promotion.errors import PromoNotFound
+from marketd.promotion.errors import PromoNotApplicable, PromoNotFound
+from marketd.promotion.model import MAX_CODES
 from marketd.promotion.ports import BuyerHistory, Unit
 from marketd.promotion.repository import codes, uses
-from marketd.promotion.values import Evaluation, FoundCode, PromoLine, Promotion, code_key
+from marketd.promotion.values import CodesBeside, Evaluation, FoundCode, PromoLine, Promotion, code_key
 
 
 async def evaluate(
@@ -43,6 +44,36 @@ async def find_code(unit: Unit, code: str) -> FoundCode:
     if found is None:
         raise PromoNotFound(code, words.unknown(code))
     return found
+
+
+async def fit_beside(unit: Unit, promo_code_ids: Sequence[UUID], others: Sequence[UUID]) -> CodesBeside:
+    """Which of the codes may join the others on a cart, one after the other; those that are there already have."""
+    known = await codes.read_for_cart(unit.connection, list(dict.fromkeys([*others, *promo_code_ids])), None)
+    standing = [known[each][0] for each in others if each in known]
+    along: list[FoundCode] = []
+    dropped: list[FoundCode] = []
+    for code in (known[each][0] for each in promo_code_ids if each in known):
+        found = FoundCode(code.promo_code_id, code.code)
+        if code.promo_code_id in others:
+            along.append(found)
+        elif len(standing) < MAX_CODES and all(code.stackable and each.stackable for each in standing):
+            along.append(found)
+            standing.append(code)
+        else:
+            dropped.append(found)
+    return CodesBeside(tuple(along), tuple(dropped))
+
+
+async def check_beside(unit: Unit, promo_code_id: UUID, others: Sequence[UUID]) -> None:
+    """Raises PromoNotApplicable, naming which to remove, when the code cannot stand on a cart beside the others."""
+    if not others:
+        return
+    known = await codes.read_for_cart(unit.connection, [promo_code_id, *others], None)
+    asked, _ = known[promo_code_id]
+    beside = [known[each][0] for each in others if each in known]
+    against = [each.code for each in beside if not (asked.stackable and each.stackable)]
+    if against:
+        raise PromoNotApplicable(asked.code, words.not_beside(asked.code, against))
 
 
 async def redeem(

@@ -196,6 +196,14 @@ class FoundCode:
 
 
 @dataclass(frozen=True, slots=True)
+class CodesBeside:
+    """Codes that may join others on a cart, and those that may not."""
+
+    along: tuple[FoundCode, ...]
+    dropped: tuple[FoundCode, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PromoCode:
     """A promo code; model.PromoCodeTable says what is not in the contract. `code_key` compares codes.
 

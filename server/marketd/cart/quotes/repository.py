@@ -19,6 +19,11 @@ _SHOPS = (
     "ARRAY(SELECT (p ->> 'seller_id')::uuid FROM quotes q, jsonb_array_elements(q.payload -> 'packages') p"
     " WHERE q.quote_id = $1 AND q.user_id = $2)"
 )
+# The promo codes that the order uses leave the cart; those that had a problem stay.
+_NOT_USED = (
+    "ARRAY(SELECT u.id FROM unnest(promo_code_ids) WITH ORDINALITY AS u(id, place) WHERE u.id::text NOT IN"
+    " (SELECT p ->> 'promo_code_id' FROM taken, jsonb_array_elements(payload -> 'promotions') p) ORDER BY u.place)"
+)
 _TAKE = f"""
 WITH account AS ({auth.hold_active_sql("$2")}
 ), shops AS ({sellers.hold_sql(_SHOPS)}
@@ -28,7 +33,8 @@ WITH account AS ({auth.hold_active_sql("$2")}
     AND quote_id = $1 AND user_id = $2 AND use_time IS NULL AND expire_time > $3
   RETURNING payload
 ), cart AS (
-  UPDATE carts SET version = version + 1, update_time = $3
+  UPDATE carts SET version = version + 1, update_time = $3,
+    promo_code_ids = CASE WHEN promo_code_ids = '{{}}' THEN promo_code_ids ELSE {_NOT_USED} END
   WHERE user_id = $2 AND EXISTS (SELECT 1 FROM taken)
 )
 SELECT payload::text FROM taken

@@ -24,11 +24,11 @@ class Role(StrEnum):
 class Caller:
     """The one who calls.
 
-    `user_id` and `session_id` are None for anonymous callers and guests; `guest_cart_id` is the cart whose token a
-    guest holds, None for everybody else. Whether that cart is still there, the edge does not know. `roles` are the
-    account's as this worker knows them (at most 2 s old), not the token's claim. `address` is the peer's, for limits and audit. `expires` is when the token
-    ends, in seconds since the epoch; streams end then. `withheld` are roles that the account has and that do not count
-    in this session, because it was opened without a second factor.
+    `user_id` and `session_id` are None for anonymous callers and guests. `roles` are the account's as this worker knows
+    them (at most 2 s old), not the token's claim. `address` is the peer's, for limits and audit. `expires` is when the
+    token ends, in seconds since the epoch; streams end then. `withheld` are roles that the account has and that do not
+    count in this session, because it was opened without a second factor. `guest_cart_id` is the cart whose token a
+    guest holds, None for everybody else; whether that cart is still there, the edge does not know.
     """
 
     user_id: UUID | None

@@ -482,6 +482,110 @@ class CartSnapshot(_message.Message):
 Global___CartSnapshot: _TypeAlias = CartSnapshot  # noqa: Y015
 
 @_typing.final
+class ApplyPromoCodeRequest(_message.Message):
+    """Says which promo code to apply."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code as the buyer has it, spaces around it aside."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPromoCodeRequest: _TypeAlias = ApplyPromoCodeRequest  # noqa: Y015
+
+@_typing.final
+class ApplyPromoCodeResponse(_message.Message):
+    """Carries the cart with the code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPromoCodeResponse: _TypeAlias = ApplyPromoCodeResponse  # noqa: Y015
+
+@_typing.final
+class RemovePromoCodeRequest(_message.Message):
+    """Says which promo code to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code."""
+    allow_missing: _builtins.bool
+    """Whether a code that is not on the cart is no reason to refuse; nothing is changed then."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovePromoCodeRequest: _TypeAlias = RemovePromoCodeRequest  # noqa: Y015
+
+@_typing.final
+class RemovePromoCodeResponse(_message.Message):
+    """Carries the cart without the code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovePromoCodeResponse: _TypeAlias = RemovePromoCodeResponse  # noqa: Y015
+
+@_typing.final
 class QuoteOrderRequest(_message.Message):
     """Says where the order would go."""
 
@@ -529,6 +633,8 @@ class QuoteOrderResponse(_message.Message):
     QUOTE_TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
     quote_token: _builtins.str
     """The token that places this order with PlaceOrder; absent while a blocking problem stands."""
     @_builtins.property
@@ -537,7 +643,7 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def discounts(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.QuoteDiscount]:
-        """Every reason why less is to be paid."""
+        """Every reason why less is to be paid, one for each promo code and package."""
 
     @_builtins.property
     def subtotal(self) -> _money_pb2.Money:
@@ -545,11 +651,11 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
-        """The sum of all discounts."""
+        """The sum of all discounts on lines."""
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """The sum of the packages' delivery fees."""
+        """The sum of the packages' delivery fees before discounts."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
@@ -575,6 +681,16 @@ class QuoteOrderResponse(_message.Message):
     def address(self) -> _address_pb2.Address:
         """The address that was quoted; absent when nothing is sent."""
 
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """The sum of all discounts on delivery fees."""
+
+    @_builtins.property
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.AppliedPromotion]:
+        """What each promo code takes off all packages together, and who pays for it; in the order of their use. A code that
+        takes nothing off is among the problems and is not used by the order.
+        """
+
     def __init__(
         self,
         *,
@@ -590,10 +706,12 @@ class QuoteOrderResponse(_message.Message):
         quote_token: _builtins.str | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         address: _address_pb2.Address | None = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+        promotions: _abc.Iterable[_quote_pb2.AppliedPromotion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "promotions", b"promotions", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quote_token: _TypeAlias = _typing.Literal["quote_token"]  # noqa: Y015
     _WhichOneofArgType__quote_token: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token"]  # noqa: Y015

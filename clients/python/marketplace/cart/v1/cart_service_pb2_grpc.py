@@ -80,6 +80,16 @@ class CartServiceStub:
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
                 response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
                 _registered_method=True)
+        self.ApplyPromoCode = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/ApplyPromoCode',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.FromString,
+                _registered_method=True)
+        self.RemovePromoCode = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/RemovePromoCode',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.FromString,
+                _registered_method=True)
         self.QuoteOrder = channel.unary_unary(
                 '/marketplace.cart.v1.CartService/QuoteOrder',
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.QuoteOrderRequest.SerializeToString,
@@ -164,6 +174,24 @@ class CartServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyPromoCode(self, request, context):
+        """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+        does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+        PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+        VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemovePromoCode(self, request, context):
+        """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+        cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QuoteOrder(self, request, context):
         """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
@@ -218,6 +246,16 @@ def add_CartServiceServicer_to_server(servicer, server):
                     servicer.WatchCart,
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.FromString,
                     response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.SerializeToString,
+            ),
+            'ApplyPromoCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyPromoCode,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.SerializeToString,
+            ),
+            'RemovePromoCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemovePromoCode,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.SerializeToString,
             ),
             'QuoteOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.QuoteOrder,
@@ -447,6 +485,60 @@ class CartService:
             '/marketplace.cart.v1.CartService/WatchCart',
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyPromoCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/ApplyPromoCode',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemovePromoCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/RemovePromoCode',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

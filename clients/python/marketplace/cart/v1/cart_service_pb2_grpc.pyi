@@ -56,6 +56,16 @@ class CartServiceStub:
     a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
     TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
+    ApplyPromoCode: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.ApplyPromoCodeRequest, _cart_service_pb2.ApplyPromoCodeResponse]
+    """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+    does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+    PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+    VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    RemovePromoCode: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemovePromoCodeRequest, _cart_service_pb2.RemovePromoCodeResponse]
+    """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+    cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
     places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
@@ -154,6 +164,28 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
         a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
         TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyPromoCode(
+        self,
+        request: _cart_service_pb2.ApplyPromoCodeRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.ApplyPromoCodeRequest, _abc.Awaitable[_cart_service_pb2.ApplyPromoCodeResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.ApplyPromoCodeResponse]:
+        """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+        does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+        PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+        VALIDATION_FAILED when the cart has 5 codes, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RemovePromoCode(
+        self,
+        request: _cart_service_pb2.RemovePromoCodeRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.RemovePromoCodeRequest, _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]:
+        """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+        cart, unless it may be missing; REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod

@@ -89,9 +89,10 @@ class OrderServiceServicer:
     """
 
     def PlaceOrder(self, request, context):
-        """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-        payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+        """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+        address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+        Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+        expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
         VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -19,9 +19,10 @@ class OrderServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrderRequest, _order_service_pb2.PlaceOrderResponse]
-    """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-    payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-    expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+    """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+    address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+    Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+    expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
     VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
@@ -80,9 +81,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.PlaceOrderRequest,
         context: _aio.ServicerContext[_order_service_pb2.PlaceOrderRequest, _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]:
-        """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-        payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+        """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+        address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+        Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+        expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
         VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
