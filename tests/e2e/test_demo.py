@@ -47,13 +47,19 @@ STEPS = [
     "export",
     "picture",
     "search",
+    "second_shop",
+    "codes",
     "browse",
-    "cart",
+    "account",
+    "guest",
+    "merge",
     "quote",
     "place",
     "pay",
+    "cancel",
     "accept",
     "ready",
+    "vouchers",
     "courier",
     "shift",
     "assign",
@@ -62,6 +68,8 @@ STEPS = [
     "complete",
     "watch",
     "order",
+    "review",
+    "reply",
     "end_shift",
     "summary",
 ]
@@ -99,7 +107,7 @@ async def test_the_whole_story_holds_and_holds_again_on_the_same_server(
 ) -> None:
     for trace, points in ((TRACE, 358), (a_faulty_recording(tmp_path), 62)):
         held, lines = await played(app, admin, PRODUCTS, trace)
-        assert held, lines[-2]
+        assert held, [line for line in lines if not line["ok"]]
         assert [line["step"] for line in lines] == STEPS
         summary = lines[-1]
         assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"] == points
@@ -122,7 +130,7 @@ async def test_the_story_holds_with_recorded_traces_and_real_catalogs(
     if not (products.exists() and trace.exists()):
         pytest.skip(f"{products.name} or {trace.name} is not on this machine")
     held, lines = await played(app, admin, products, trace)
-    assert held, lines[-2]
+    assert held, [line for line in lines if not line["ok"]]
     summary = lines[-1]
     assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"]
 
