@@ -15,3 +15,8 @@ DEFAULT_TARGET = "127.0.0.1:50051"
 ADMIN_EMAIL = "admin@demo.example.com"
 VISITOR_EMAIL = "visitor@demo.example.com"
 PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose
+
+CODE = "WELCOME10"
+"""The marketplace's promo code: a tenth off everything."""
+SHOP_CODE = "BAKERY2"
+"""The first shop's promo code, for its own goods."""
