@@ -95,9 +95,7 @@ def show(console: Console, target: str, logins: SeededLogins, gateway: str = "")
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")
-    line(
-        f"{len(logins.couriers)} couriers set out in a moment, pictures are hung and reviews written; Ctrl-C ends everything."
-    )
+    line(f"{len(logins.couriers)} couriers set out in a moment, pictures and reviews follow; Ctrl-C ends everything.")
 
 
 def _named(group: tuple[Login, ...] | list[Login]) -> str:
