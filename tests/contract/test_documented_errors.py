@@ -33,6 +33,7 @@ _CONVERT = ".convert"
 # What the source seems to raise and the rpc never does, by the end of the method's name: (reason, why not).
 NEVER: Mapping[str, tuple[tuple[str, str], ...]] = {
     "AuthService/Register": (("NOT_FOUND", "the account that is read was made in the same transaction"),),
+    "OrderService/PlaceOrder": (("NOT_FOUND", "the account that completes a guest's quote is held with the quote"),),
 }
 # Where a refusal is raised that came as a value, and what is known of it.
 OPAQUE: Mapping[str, str] = {

@@ -56,6 +56,9 @@ from marketd.media.model import Purpose
 from marketd.order.model import OrderState
 from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
+from marketd.promotion.model import Funding, PromoCodeState
+from marketd.promotion.repository import codes
+from marketd.promotion.values import PromoCodeQuery
 from marketd.seller import repository as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import SellerQuery
@@ -277,6 +280,19 @@ def made_later() -> Iterator[tuple[str, Make]]:
             "marketd.catalog.pictures.repository.list_page",
             partial(_positional, partial(pictures.list_page, descending=descending), remote, last, 9),
         )
+    for code_sellers, code_states, fundings, (sort, code_key) in product(
+        ((), (ID,), (ID, new_id())),
+        ((), (PromoCodeState.ACTIVE,)),
+        ((), (Funding.PLATFORM,), (Funding.SELLER,), tuple(Funding)),
+        (("create_time", None), ("create_time", (NOW, ID)), ("code", ("code", ID))),
+    ):
+        for own_seller_id in (None, ID):
+            prefix = "co" if fundings else ""
+            asked = PromoCodeQuery(code_sellers, code_states, fundings, prefix, sort, descending=bool(fundings))
+            yield (
+                "marketd.promotion.repository.codes.list_page",
+                partial(_positional, codes.list_page, asked, own_seller_id, code_key, 9, NOW),
+            )
     for purposes, media_key, way in product(((), (Purpose.PRODUCT,)), (None, (NOW, ID)), (False, True)):
         listed = partial(media.list_page, descending=way)
         yield "marketd.media.repository.list_page", partial(_positional, listed, ID, purposes, media_key, 9)

@@ -116,6 +116,18 @@ class Market(ObservedApp):
         await self.set_roles(person, *roles)
         return person
 
+    async def guest(self) -> Person:
+        """Somebody with the token of a guest's cart and nothing else."""
+        answer = await self.call(cart_service_pb2.CreateGuestCartRequest())
+        return Person("", "", "", answer.guest_token, "")
+
+    async def merged_guest(self) -> Person:
+        """A guest whose cart has gone into an account's."""
+        guest = await self.guest()
+        merge = cart_service_pb2.MergeCartsRequest(request_id=new_key(), guest_token=guest.token)
+        await self.call(merge, await self.person(Role.BUYER))
+        return guest
+
     async def blocked(self) -> Person:
         """A session of an account that is blocked."""
         person = await self.register()

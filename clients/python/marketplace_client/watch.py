@@ -1,4 +1,4 @@
-"""Watching carts, orders and deliveries over reconnects: a stream that breaks is resumed after the last message that came."""
+"""Watching carts, orders and deliveries over reconnects: a stream that breaks goes on after the last message."""
 
 from __future__ import annotations
 

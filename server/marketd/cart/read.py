@@ -13,28 +13,25 @@ from marketd.cart import repository
 from marketd.cart.errors import GuestCartGone
 from marketd.cart.owner import CartOwner
 from marketd.cart.pricing import Pricing, price, price_lines
-from marketd.cart.values import Cart, PricedCart
+from marketd.cart.values import PricedCart
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
 
 async def find_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, pricing: Pricing) -> PricedCart | None:
     """The owner's cart; None before an account's ever held anything. Raises GuestCartGone."""
-    cart = await _find(unit, owner)
-    return None if cart is None else (await price(unit, [cart], pricing))[0]
+    cart = await _read_cart(unit, owner, pricing)
+    if cart is None and owner.is_guest:
+        raise GuestCartGone
+    return cart
 
 
 async def find_lines(unit: UnitOfWork | ReadUnit, owner: CartOwner, pricing: Pricing) -> PricedCart | None:
     """`find_cart` without what the promo codes do, for whoever evaluates them with more than the cart."""
-    cart = await _find(unit, owner)
-    return None if cart is None else (await price_lines(unit, [cart], pricing))[0]
-
-
-async def _find(unit: UnitOfWork | ReadUnit, owner: CartOwner) -> Cart | None:
     cart = await repository.read_cart(unit.connection, owner)
     if cart is None and owner.is_guest:
         raise GuestCartGone
-    return cart
+    return None if cart is None else (await price_lines(unit, [cart], pricing))[0]
 
 
 async def create_guest_cart(uow: UnitOfWork, pricing: Pricing) -> PricedCart:
@@ -45,15 +42,15 @@ async def create_guest_cart(uow: UnitOfWork, pricing: Pricing) -> PricedCart:
 
 
 async def open_cart(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
-    """The owner's cart; an account's is made when there is none. Raises GuestCartGone."""
+    """The owner's cart; an account's is made when there is none. A guest's must be locked."""
     if owner.user_id is not None:
         await repository.open_cart(uow.connection, owner.user_id, uow.now)
     return await own_cart(uow, owner, pricing)
 
 
 async def own_cart(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
-    """The owner's cart, which this transaction has locked or made. Raises GuestCartGone."""
-    cart = await find_cart(uow, owner, pricing)
+    """The owner's cart, which this transaction has locked or made."""
+    cart = await _read_cart(uow, owner, pricing)
     if cart is None:
         raise RuntimeError("the cart was deleted while its row was locked")
     return cart
@@ -67,3 +64,8 @@ async def read_carts(
     """
     carts = await repository.read_carts(unit.connection, cart_ids)
     return {priced.cart.cart_id: priced for priced in await price(unit, list(carts.values()), pricing)}
+
+
+async def _read_cart(unit: UnitOfWork | ReadUnit, owner: CartOwner, pricing: Pricing) -> PricedCart | None:
+    cart = await repository.read_cart(unit.connection, owner)
+    return None if cart is None else (await price(unit, [cart], pricing))[0]

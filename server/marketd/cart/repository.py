@@ -45,19 +45,6 @@ RETURNING i.item_id
     }.items()
 }
 
-# The cart's row is locked before (by taking the quote, or by `lock`), so each item is as this statement sees it.
-_TAKE = """
-WITH ordered AS (
-  SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
-    unnest($2::uuid[], $3::int[]) AS o(variant_id, quantity) WHERE c.user_id = $1
-), less AS (
-  UPDATE cart_items i SET quantity = i.quantity - o.quantity, update_time = $4 FROM ordered o
-  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity > o.quantity
-)
-DELETE FROM cart_items i USING ordered o
-WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.quantity
-"""
-
 # The stock comes with the items: a statement of its own would be one round trip more for every look at a cart.
 _ITEM = Columns(
     CartItem,
@@ -198,11 +185,18 @@ async def set_promo_codes(connection: Connection, cart_id: UUID, promo_code_ids:
     )
 
 
-async def take_ordered(
-    connection: Connection, user_id: UUID, variant_ids: Sequence[UUID], quantities: Sequence[int], now: datetime
-) -> None:
-    """Take what was ordered out of the account's cart, which is locked; more pieces added meanwhile stay."""
-    await connection.execute(_TAKE, user_id, list(variant_ids), list(quantities), now)
+def take_ordered_sql(user_id: str, variant_ids: str, quantities: str, now: str) -> str:
+    """service.take_ordered_sql."""
+    return f"""ordered AS (
+  SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
+    unnest({variant_ids}::uuid[], {quantities}::int[]) AS o(variant_id, quantity) WHERE c.user_id = {user_id}
+), less AS (
+  UPDATE cart_items i SET quantity = i.quantity - o.quantity, update_time = {now} FROM ordered o
+  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity > o.quantity
+), gone AS (
+  DELETE FROM cart_items i USING ordered o
+  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.quantity
+)"""
 
 
 # -- merging and ending

@@ -4,7 +4,7 @@ with its account.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from marketd.cart.errors import QuoteExpired
 from marketd.cart.quotes import repository as quotes
 from marketd.cart.quotes.quote import complete, requote
 from marketd.cart.quotes.values import Quote, QuoteKey
-from marketd.inventory.values import StockLine
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
 from marketd.promotion.ports import BuyerHistory
@@ -45,14 +44,14 @@ async def total_at(
     return Money((await requote(uow, quote, prices, user_id, history)).total_minor, quote.currency)
 
 
-async def take_ordered(uow: UnitOfWork, user_id: UUID, lines: Sequence[StockLine]) -> None:
-    """Take what was ordered out of the account's cart; pieces added since the quote stay.
+def take_ordered_sql(user_id: str, variant_ids: str, quantities: str, now: str) -> str:
+    """SQL: the CTEs that take what was ordered out of the account's cart; pieces added since the quote stay.
 
-    lines: unique variant_id. The cart's row must be locked already: `take_quote` does it.
+    For the statement that writes the order: one of its own would be one round trip more. The arguments are places in
+    it; the variants are unique. The cart's row must be locked by a statement before: `take_quote` does it, so each item
+    is as that statement sees it.
     """
-    await repository.take_ordered(
-        uow.connection, user_id, [line.variant_id for line in lines], [line.quantity for line in lines], uow.now
-    )
+    return repository.take_ordered_sql(user_id, variant_ids, quantities, now)
 
 
 async def owner_deleted(uow: UnitOfWork, user_id: UUID) -> None:

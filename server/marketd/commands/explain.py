@@ -135,6 +135,7 @@ def _rate(rule: Rule, limits: Mapping[str, tuple[float, int]]) -> str:
         return f"{rule.rate_class}, but never limited: whoever asks whether the server lives gets an answer"
     per_second, burst = limits[rule.rate_class]
     by = "account and for each address" if rule.rate_class in STRICT else "account"
+    by += " or guest" * (Role.GUEST in rule.required_roles)
     without = " (without a token, each address)" * (rule.access is Open.PUBLIC and rule.rate_class not in STRICT)
     strict_rate, strict_burst = STRICT_LIMITS[rule.rate_class]
     is_strict = (per_second, burst) == (strict_rate, strict_burst)

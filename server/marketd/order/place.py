@@ -81,8 +81,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, term
         _order(uow, caller, quote, package, group_id=group_id, payment_id=payment_id, expire_time=expire_time)
         for package in quote.packages
     )
-    await repository.insert(uow.connection, quote.quote_id, orders)
-    payment = await payments.create_for_group(
+    payment = payments.new_payment(
         uow,
         group_id,
         caller.known_user_id,
@@ -91,7 +90,7 @@ async def place_order(uow: UnitOfWork, caller: Caller, command: PlaceOrder, term
         expire_time=expire_time,
         payment_id=payment_id,
     )
-    await carts.take_ordered(uow, caller.known_user_id, lines)
+    await repository.insert(uow.connection, quote.quote_id, orders, payment)
     for order in orders:
         told = {"item_count": sum(item.quantity for item in order.items)}
         uow.emit(make_event(OrderPlaced, order, order.state, told))

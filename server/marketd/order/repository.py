@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from marketd.cart import service as carts
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
@@ -26,6 +27,8 @@ from marketd.order.values import (
     OrdersWaiting,
     changeable_of,
 )
+from marketd.payment import service as payments
+from marketd.payment.values import Payment
 from marketd.seller import service as sellers
 
 
@@ -108,6 +111,15 @@ _ITEMS: Arrays[OrderItem] = Arrays(
     },
     writers={"options": partial(json.dumps, ensure_ascii=False)},
 )
+_FIRST_ITEM: Final = 10 + len(_ORDERS)
+
+
+def _item_place(column: str) -> str:
+    return f"${_FIRST_ITEM + _ITEMS.names.index(column)}"
+
+
+# What belongs to others and is written with the orders, for one round trip less each: their payment, and the cart,
+# which loses what they hold.
 _INSERT = f"""
 WITH grp AS (
   INSERT INTO order_groups
@@ -118,10 +130,11 @@ WITH grp AS (
     (order_group_id, buyer_id, currency, create_time, update_time, state, version, {_ORDERS.sql})
   SELECT $1, $2, $6, $8, $8, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
   FROM unnest({_ORDERS.places(10)}) AS n({_ORDERS.sql})
-)
+), asked AS ({payments.insert_sql(_FIRST_ITEM + len(_ITEMS))}
+), {carts.take_ordered_sql("$2", _item_place("variant_id"), _item_place("quantity"), "$8")}
 INSERT INTO order_items (order_id, {_ITEMS.sql})
 SELECT i.order_id, {_ITEMS.select("i")}
-FROM unnest($9::uuid[], {_ITEMS.places(10 + len(_ORDERS))}) AS i(order_id, {_ITEMS.sql})
+FROM unnest($9::uuid[], {_ITEMS.places(_FIRST_ITEM)}) AS i(order_id, {_ITEMS.sql})
 """
 
 _SAVE = (
@@ -131,9 +144,10 @@ _SAVE = (
 )
 
 
-async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]) -> None:
-    """Write a group with its orders and items in one statement. orders: 1 or more of one group, unique seller_id.
+async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order], payment: Payment) -> None:
+    """Write a group with its orders, items and payment, and take the items out of the buyer's cart, in one statement.
 
+    orders: 1 or more of one group, unique seller_id; in all unique variant_id. The cart is locked.
     Raises ConcurrentUpdate when an order number is taken, which a repeat gets past.
     """
     first = orders[0]
@@ -151,6 +165,7 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
             [order.order_id for order in orders for _ in order.items],
             *_ORDERS.of(orders),
             *_ITEMS.of([item for order in orders for item in order.items]),
+            *payments.insert_arguments(payment),
         )
     except asyncpg.UniqueViolationError as error:
         if is_unique_violation(error, "uq_orders_order_number"):

@@ -21,7 +21,7 @@ from marketd.payment.refunds.set_aside import set_refund_aside
 from marketd.payment.values import Payment
 
 
-async def create_for_group(
+def new_payment(
     uow: UnitOfWork,
     order_group_id: UUID,
     buyer_id: UUID,
@@ -31,13 +31,13 @@ async def create_for_group(
     expire_time: datetime,
     payment_id: UUID | None = None,
 ) -> Payment:
-    """Make the group's payment, PENDING; the group has no open one.
+    """The group's payment, PENDING, which the caller writes by `insert_sql` and `insert_arguments`.
 
     No provider takes nothing: a payment of 0 is CAPTURED as it is made, without an attempt, and the caller has the
     group's orders paid.
     """
     is_free = not amount.amount_minor
-    payment = Payment(
+    return Payment(
         payment_id=payment_id or new_id(),
         order_group_id=order_group_id,
         buyer_id=buyer_id,
@@ -50,6 +50,25 @@ async def create_for_group(
         capture_time=uow.now if is_free else None,
         expire_time=expire_time,
     )
+
+
+def insert_sql(first: int) -> str:
+    """SQL that writes a new payment; its arguments are `$first` and those after it. It is a part of the statement that
+    writes the orders: one of its own would be one round trip more.
+    """
+    return repository.insert_sql(first)
+
+
+def insert_arguments(payment: Payment) -> list[Sequence[object]]:
+    """What `insert_sql` takes."""
+    return repository.insert_arguments(payment)
+
+
+async def create_for_group(
+    uow: UnitOfWork, order_group_id: UUID, buyer_id: UUID, amount: Money, provider: str, *, expire_time: datetime
+) -> Payment:
+    """Make the group's payment (`new_payment`); the group has no open one."""
+    payment = new_payment(uow, order_group_id, buyer_id, amount, provider, expire_time=expire_time)
     await repository.insert_payment(uow.connection, payment)
     return payment
 

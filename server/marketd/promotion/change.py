@@ -21,7 +21,7 @@ from marketd.promotion.events import PromoCodeDisabled, PromoCodeUpdated
 from marketd.promotion.owners import may_see
 from marketd.promotion.repository import codes
 from marketd.promotion.terms import check_scope, check_terms, with_ceilings
-from marketd.promotion.values import PromoCode, PromoCodeChange
+from marketd.promotion.values import PromoCode, PromoCodeChange, SeenCode
 
 # What a quote is made of; limits are judged when the order is placed, and a description changes no price.
 _TERMS: Final = (
@@ -48,7 +48,7 @@ class Disabling:
     etag: str
 
 
-async def update_promo_code(uow: UnitOfWork, caller: Caller, change: PromoCodeChange) -> PromoCode:
+async def update_promo_code(uow: UnitOfWork, caller: Caller, change: PromoCodeChange) -> SeenCode:
     """Change what is named; what is so already stays as it is.
 
     Raises NotFound, also for the codes of others, EtagMismatch, CodeDisabled, and ValidationFailed for terms and things
@@ -62,7 +62,7 @@ async def update_promo_code(uow: UnitOfWork, caller: Caller, change: PromoCodeCh
     check_terms(after)
     await check_scope(uow, after, before.scope)
     if after == before:
-        return before
+        return before.seen(uow.now)
     is_other = any(getattr(after, name) != getattr(before, name) for name in _TERMS)
     after = replace(
         await with_ceilings(uow, after),
@@ -73,23 +73,23 @@ async def update_promo_code(uow: UnitOfWork, caller: Caller, change: PromoCodeCh
     await codes.save(uow.connection, after)
     uow.emit(PromoCodeUpdated(promo_code_id=after.promo_code_id, seller_id=after.seller_id))
     await log.record(uow, caller, "promo_code", after.promo_code_id, before=before, after=after)
-    return after
+    return after.seen(uow.now)
 
 
-async def disable_promo_code(uow: UnitOfWork, caller: Caller, command: Disabling) -> PromoCode:
+async def disable_promo_code(uow: UnitOfWork, caller: Caller, command: Disabling) -> SeenCode:
     """Disable a code for good; one that is disabled stays as it is, whatever etag comes.
 
     Raises NotFound, also for the codes of others, and EtagMismatch.
     """
     before = await _lock(uow, caller, command.promo_code_id)
     if before.disable_time is not None:
-        return before
+        return before.seen(uow.now)
     check_etag(command.etag, before.version)
     after = replace(before, disable_time=uow.now, update_time=uow.now, version=before.version + 1)
     await codes.save(uow.connection, after)
     uow.emit(PromoCodeDisabled(promo_code_id=after.promo_code_id, seller_id=after.seller_id))
     await log.record(uow, caller, "promo_code", after.promo_code_id, command.reason, before=before, after=after)
-    return after
+    return after.seen(uow.now)
 
 
 async def _lock(uow: UnitOfWork, caller: Caller, promo_code_id: UUID) -> PromoCode:

@@ -22,7 +22,15 @@ from marketd.promotion.change import Disabling
 from marketd.promotion.model import Funding, PromoCodeState, PromoKind
 from marketd.promotion.read import Verdict
 from marketd.promotion.repository.codes import ORDERS
-from marketd.promotion.values import NewPromoCode, PromoCode, PromoCodeChange, PromoCodeQuery, PromoScope, code_key
+from marketd.promotion.values import (
+    NewPromoCode,
+    PromoCode,
+    PromoCodeChange,
+    PromoCodeQuery,
+    PromoScope,
+    SeenCode,
+    code_key,
+)
 
 _KINDS = EnumMap(PromoKind, promo_code_pb2.PromoCodeKind)
 _FUNDINGS = EnumMap(Funding, promo_code_pb2.PromoCodeFunding)
@@ -86,8 +94,9 @@ def from_list(request: promotion_service_pb2.ListPromoCodesRequest) -> PromoCode
     )
 
 
-def to_promo_code(code: PromoCode, now: datetime) -> promo_code_pb2.PromoCode:
-    """A promo code, with its state at that instant."""
+def to_promo_code(seen: SeenCode) -> promo_code_pb2.PromoCode:
+    """A promo code."""
+    code = seen.value
     return promo_code_pb2.PromoCode(
         promo_code_id=str(code.promo_code_id),
         code=code.code,
@@ -105,7 +114,7 @@ def to_promo_code(code: PromoCode, now: datetime) -> promo_code_pb2.PromoCode:
         stackable=code.stackable,
         description=code.description or None,
         funded_by=_FUNDINGS.to_wire(code.funded_by),
-        state=_STATES.to_wire(code.state(now)),
+        state=_STATES.to_wire(seen.state),
         usage_count=code.usage_count,
         create_time=to_timestamp(code.create_time),
         update_time=to_timestamp(code.update_time),

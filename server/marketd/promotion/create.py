@@ -12,10 +12,10 @@ from marketd.promotion.events import PromoCodeCreated
 from marketd.promotion.owners import seller_for
 from marketd.promotion.repository import codes
 from marketd.promotion.terms import check_scope, check_terms
-from marketd.promotion.values import NewPromoCode, PromoCode, PromoScope, code_key
+from marketd.promotion.values import NewPromoCode, PromoCode, PromoScope, SeenCode, code_key
 
 
-async def create_promo_code(uow: UnitOfWork, caller: Caller, new: NewPromoCode, currency: str) -> PromoCode:
+async def create_promo_code(uow: UnitOfWork, caller: Caller, new: NewPromoCode, currency: str) -> SeenCode:
     """Make a code: a seller's own, or as an admin the marketplace's or a seller's.
 
     Raises NotFound for a seller without a shop, ValidationFailed for a seller, terms and things in the scope that
@@ -58,7 +58,7 @@ async def create_promo_code(uow: UnitOfWork, caller: Caller, new: NewPromoCode, 
         raise CodeTaken(code.code)
     uow.emit(PromoCodeCreated(promo_code_id=code.promo_code_id, seller_id=code.seller_id))
     await log.record(uow, caller, "promo_code", code.promo_code_id, after=code)
-    return code
+    return code.seen(uow.now)
 
 
 def minor_of(amount: Money | None) -> int | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, PreconditionViolation, Refusal
 from marketd.promotion.model import PromoCodeState
 from marketd.promotion.values import PromoProblem
 
 
-class PromoRefusal(Refusal):
-    """What the refusals of a promo code have in common: the code, and a sentence that says what to do."""
+class PromoNotApplicable(Refusal):
+    """The code does not fit the cart, the account or the other codes; those below say in which way it does not apply.
+
+    message: a sentence that says what to do.
+    """
 
     code = Code.FAILED_PRECONDITION
+    reason = Reason.PROMO_NOT_APPLICABLE
 
     def __init__(self, promo_code: str, message: str) -> None:
         super().__init__(
@@ -21,36 +27,30 @@ class PromoRefusal(Refusal):
         )
 
 
-class PromoNotFound(PromoRefusal):
+class PromoNotFound(PromoNotApplicable):
     """There is no such code."""
 
     reason = Reason.PROMO_NOT_FOUND
 
 
-class PromoExpired(PromoRefusal):
+class PromoExpired(PromoNotApplicable):
     """The code's time is over or has not begun, or somebody has disabled it."""
 
     reason = Reason.PROMO_EXPIRED
 
 
-class PromoExhausted(PromoRefusal):
+class PromoExhausted(PromoNotApplicable):
     """The code was used as often as it may be, by all or by this account."""
 
     reason = Reason.PROMO_EXHAUSTED
 
 
-class PromoNotApplicable(PromoRefusal):
-    """The code does not fit the cart, the account or the other codes."""
-
-    reason = Reason.PROMO_NOT_APPLICABLE
-
-
-_REFUSALS: dict[Reason, type[PromoRefusal]] = {
+_REFUSALS: Final[dict[Reason, type[PromoNotApplicable]]] = {
     kind.reason: kind for kind in (PromoNotFound, PromoExpired, PromoExhausted, PromoNotApplicable)
 }
 
 
-def refusal_of(problem: PromoProblem) -> PromoRefusal:
+def refusal_of(problem: PromoProblem) -> PromoNotApplicable:
     """The refusal that says what the problem says."""
     return _REFUSALS[problem.reason](problem.code, problem.message)
 

@@ -15,7 +15,7 @@ from marketd.promotion.owners import may_see, own_seller_id
 from marketd.promotion.ports import BuyerHistory, CallersCart
 from marketd.promotion.repository import codes
 from marketd.promotion.repository.codes import PromoCodeKey
-from marketd.promotion.values import PromoCode, PromoCodeQuery, PromoProblem, Promotion, code_key
+from marketd.promotion.values import PromoCodeQuery, PromoProblem, Promotion, SeenCode, code_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +27,25 @@ class Verdict:
     problem: PromoProblem | None
 
 
-async def get_promo_code(unit: ReadUnit, caller: Caller, promo_code_id: UUID) -> PromoCode:
+async def get_promo_code(unit: ReadUnit, caller: Caller, promo_code_id: UUID) -> SeenCode:
     """A code that is the caller's to see. Raises NotFound, also for the codes of others."""
     code = await codes.read(unit.connection, promo_code_id)
     if code is None or not await may_see(unit, caller, code):
         raise NotFound("promo code", promo_code_id)
-    return code
+    return code.seen(unit.now)
 
 
 async def list_promo_codes(
     unit: ReadUnit, caller: Caller, query: PromoCodeQuery, after: PromoCodeKey | None, limit: int
-) -> list[PromoCode]:
+) -> list[SeenCode]:
     """Up to `limit` codes after that key: of the caller's shop, for admins of all."""
-    if caller.has(Role.ADMIN):
-        return await codes.list_page(unit.connection, query, None, after, limit, unit.now)
-    own = await own_seller_id(unit, caller)
-    if own is None:
-        return []
-    return await codes.list_page(unit.connection, query, own, after, limit, unit.now)
+    own = None
+    if not caller.has(Role.ADMIN):
+        own = await own_seller_id(unit, caller)
+        if own is None:
+            return []
+    found = await codes.list_page(unit.connection, query, own, after, limit, unit.now)
+    return [code.seen(unit.now) for code in found]
 
 
 async def validate_promo_code(

@@ -11,7 +11,6 @@ from marketplace.promotion.v1 import promotion_service_pb2_grpc
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.pages import Pager
 from marketd.kernel.db.transactor import Transactor
-from marketd.kernel.values.clock import Clock
 from marketd.promotion import change, convert, create, read
 from marketd.promotion.ports import BuyerHistory, CallersCart
 from marketd.promotion.repository.codes import cursor_of
@@ -30,14 +29,12 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         *,
         tx: Transactor,
         pager: Pager,
-        clock: Clock,
         currency: str,
         callers_cart: CallersCart,
         history: BuyerHistory,
     ) -> None:
         self._tx = tx
         self._pager = pager
-        self._clock = clock
         self._currency = currency
         self._callers_cart = callers_cart
         self._history = history
@@ -48,7 +45,7 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         return await self._tx.answer(
             "promotion.create",
             lambda uow: create.create_promo_code(uow, caller, new, currency),
-            lambda code: pb.CreatePromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now())),
+            lambda code: pb.CreatePromoCodeResponse(promo_code=convert.to_promo_code(code)),
         )
 
     async def UpdatePromoCode(self, request: pb.UpdatePromoCodeRequest, context: Context) -> pb.UpdatePromoCodeResponse:
@@ -57,7 +54,7 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         return await self._tx.answer(
             "promotion.update",
             lambda uow: change.update_promo_code(uow, caller, changes),
-            lambda code: pb.UpdatePromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now())),
+            lambda code: pb.UpdatePromoCodeResponse(promo_code=convert.to_promo_code(code)),
         )
 
     async def DisablePromoCode(
@@ -68,13 +65,13 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
         return await self._tx.answer(
             "promotion.disable",
             lambda uow: change.disable_promo_code(uow, caller, command),
-            lambda code: pb.DisablePromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now())),
+            lambda code: pb.DisablePromoCodeResponse(promo_code=convert.to_promo_code(code)),
         )
 
     async def GetPromoCode(self, request: pb.GetPromoCodeRequest, context: Context) -> pb.GetPromoCodeResponse:
         caller, promo_code_id = calls.current_caller(), UUID(request.promo_code_id)
         code = await self._tx.read(lambda unit: read.get_promo_code(unit, caller, promo_code_id))
-        return pb.GetPromoCodeResponse(promo_code=convert.to_promo_code(code, self._clock.now()))
+        return pb.GetPromoCodeResponse(promo_code=convert.to_promo_code(code))
 
     async def ListPromoCodes(self, request: pb.ListPromoCodesRequest, context: Context) -> pb.ListPromoCodesResponse:
         caller, query = calls.current_caller(), convert.from_list(request)
@@ -82,8 +79,8 @@ class PromotionServicer(promotion_service_pb2_grpc.PromotionServiceServicer):
             request,
             caller,
             lambda unit, after, limit: read.list_promo_codes(unit, caller, query, after, limit),
-            lambda code: cursor_of(code, query.order),
-            lambda code: convert.to_promo_code(code, self._clock.now()),
+            lambda seen: cursor_of(seen.value, query.order),
+            convert.to_promo_code,
         )
         return pb.ListPromoCodesResponse(promo_codes=page.items, next_page_token=page.next_page_token)
 

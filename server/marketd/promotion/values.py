@@ -67,7 +67,7 @@ class PromoTerms:
     """
 
     promo_code_id: UUID
-    code: str
+    code: str = field(metadata=UNSAID)
     terms_version: int
     kind: PromoKind
     rate: int | None = None
@@ -97,7 +97,7 @@ class Promotion:
     """
 
     promo_code_id: UUID
-    code: str
+    code: str = field(metadata=UNSAID)
     terms_version: int
     kind: PromoKind
     funded_by: Funding
@@ -154,7 +154,7 @@ class PromoProblem:
     """
 
     promo_code_id: UUID | None
-    code: str
+    code: str = field(metadata=UNSAID)
     reason: Reason
     message: str
 
@@ -192,7 +192,7 @@ class FoundCode:
     """A code that somebody entered, as it was issued."""
 
     promo_code_id: UUID
-    code: str
+    code: str = field(metadata=UNSAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +212,8 @@ class PromoCode:
     """
 
     promo_code_id: UUID
-    code: str
-    code_key: str
+    code: str = field(metadata=UNSAID)
+    code_key: str = field(metadata=UNSAID)
     seller_id: UUID | None
     kind: PromoKind
     currency: str
@@ -254,6 +254,10 @@ class PromoCode:
         """An amount of the code's own currency."""
         return Money(amount_minor, self.currency)
 
+    def seen(self, now: datetime) -> SeenCode:
+        """The code as it is seen at that instant."""
+        return SeenCode(self, self.state(now))
+
     def state(self, now: datetime) -> PromoCodeState:
         """Whether it can be used now; repository/codes.py says the same in SQL."""
         if self.disable_time is not None:
@@ -268,10 +272,18 @@ class PromoCode:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenCode:
+    """A promo code with its state at the instant when it was looked at."""
+
+    value: PromoCode
+    state: PromoCodeState
+
+
+@dataclass(frozen=True, slots=True)
 class NewPromoCode:
     """A promo code to be made; seller_id None: the caller's shop, or for admins the marketplace."""
 
-    code: str
+    code: str = field(metadata=UNSAID)
     seller_id: UUID | None
     kind: PromoKind
     rate: int | None
@@ -309,6 +321,6 @@ class PromoCodeQuery:
     seller_ids: tuple[UUID, ...]
     states: tuple[PromoCodeState, ...]
     fundings: tuple[Funding, ...]
-    code_prefix: str
+    code_prefix: str = field(metadata=UNSAID)
     order: str
     descending: bool

@@ -20,7 +20,6 @@ def build(parts: Parts, *, callers_cart: CallersCart, history: BuyerHistory) -> 
             PromotionServicer(
                 tx=parts.tx,
                 pager=parts.pager,
-                clock=parts.clock,
                 currency=parts.settings.currency,
                 callers_cart=callers_cart,
                 history=history,

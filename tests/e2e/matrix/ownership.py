@@ -48,6 +48,7 @@ from tests.e2e.matrix.ownership_cases import (
     upserted,
 )
 from tests.e2e.matrix.ownership_pictures import PICTURES
+from tests.e2e.matrix.ownership_promotion import PROMOTIONS
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -84,7 +85,8 @@ _STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
-    "Login.guest_cart_token": NOT_YET,
+    "Login.guest_cart_token": SECRET,
+    **PROMOTIONS,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
@@ -299,6 +301,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "WatchStock.variant_ids": Owned((S,), filtered(_STOCK.WatchStockRequest, "variant_ids", _variant_id)),
     "WatchStock.resume_token": APART,
+    "MergeCarts.guest_token": SECRET,
+    "WatchCart.resume_token": APART,
     "AddCartItem.variant_id": Owned(
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),

@@ -23,11 +23,13 @@ from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.promotion.v1 import promotion_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
+from tests.e2e.matrix.recipes_promotion import new_promo_code
 from tests.e2e.matrix.scenes import caller_for
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
@@ -174,6 +176,15 @@ CHANGES = {
         "seller_id",
         "description",
     ),
+    "promo_code": Change(
+        promotion_service_pb2.UpdatePromoCodeRequest,
+        "promo_code",
+        new_promo_code,
+        lambda one: promotion_service_pb2.GetPromoCodeRequest(promo_code_id=one.promo_code_id),
+        lambda market: market.shop.owner,
+        "promo_code_id",
+        "description",
+    ),
 }
 
 
@@ -212,7 +223,7 @@ def test_every_request_with_a_mask_over_a_resource_is_tried() -> None:
         and "update_mask" in rule.request.DESCRIPTOR.fields_by_name
         and any(field.message_type for field in rule.request.DESCRIPTOR.fields if field.name != "update_mask")
     }
-    assert carriers == {f"Update{name.capitalize()}" for name in CHANGES}
+    assert carriers == {f"Update{name.title().replace('_', '')}" for name in CHANGES}
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -27,6 +27,7 @@ class Picture:
     purpose: media_pb2.MediaPurpose.ValueType
 
 
+OWN_SHOP: Final = "with the id of the shop"
 TEXTS: Final = [(str(name), str(field)) for name, field in (case.values for case in CLEARED)]
 SPAN = {"openTime": {"hours": 9}, "closeTime": {"hours": 17}}
 OTHERS: Final[Mapping[tuple[str, str], Any]] = {
@@ -40,6 +41,12 @@ OTHERS: Final[Mapping[tuple[str, str], Any]] = {
     ("seller", "logo"): Picture(media_pb2.MEDIA_PURPOSE_SHOP),
     ("seller", "contact"): {"email": "shop@example.com"},
     ("seller", "opening_hours"): [{"day": "MONDAY", **SPAN}],
+    ("promo_code", "scope"): OWN_SHOP,
+    ("promo_code", "min_subtotal"): {"currencyCode": "EUR", "units": "20"},
+    ("promo_code", "max_discount"): {"currencyCode": "EUR", "units": "20"},
+    ("promo_code", "window"): {"startTime": "2026-01-01T00:00:00Z"},
+    ("promo_code", "usage_limit"): 500,
+    ("promo_code", "per_user_limit"): 5,
     ("seller", "opening_exceptions"): [{"date": {"year": 2028, "month": 1, "day": 2}, "closed": True}],
 }
 """A value in JSON of what is no text."""
@@ -54,6 +61,10 @@ KEPT: Final = {
     ("variant", "active"): "yes or no",
     ("variant", "requires_shipping"): "yes or no",
     ("address", "primary"): "yes or no",
+    ("promo_code", "percent"): "its kind needs it",
+    ("promo_code", "amount"): "its kind needs it",
+    ("promo_code", "first_order_only"): "yes or no",
+    ("promo_code", "stackable"): "yes or no",
 }
 """What is never empty, and what it is then."""
 
@@ -118,6 +129,8 @@ async def _cases(market: Market, name: str) -> list[tuple[str, Any, list[tuple[d
         ways: list[tuple[dict[str, Any], str]] = [({}, camel(field))]
         if isinstance(value, Picture):
             value = {"mediaId": await market.upload(CHANGES[name].keeper(market), value.purpose)}
+        elif value == OWN_SHOP:
+            value = {"sellerIds": [market.shop.seller_id]}
         elif isinstance(value, int):
             ways.append(({camel(field): 0}, ""))
         cases.append((field, value, ways))

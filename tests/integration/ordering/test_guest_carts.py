@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from marketd.cart.sweeps import sweep_guest_carts
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.guest_tokens import GuestTokens
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.database import Connection, Record
 from marketd.kernel.db.uow import UnitOfWork
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.type.v1 import cart_merge_pb2 as merging
@@ -276,3 +277,50 @@ async def test_a_cart_that_somebody_holds_is_not_swept_beneath_them(market: Mark
 
     assert await market.tx.run("test.merge", merge_and_sweep) == 0
     assert _held(await market.cart(buyer)) == {variant: 3}
+
+
+class _Watched:
+    """A connection on which something happens just before the guest's cart is deleted; without locks, when asked."""
+
+    def __init__(self, connection: Connection, before_delete: Callable[[], Awaitable[None]], *, locks: bool) -> None:
+        self._connection = connection
+        self._before_delete = before_delete
+        self._locks = locks
+
+    async def fetch(self, statement: str, *arguments: object) -> list[Record]:
+        return await self._connection.fetch(
+            statement if self._locks else statement.replace("FOR UPDATE", ""), *arguments
+        )
+
+    async def execute(self, statement: str, *arguments: object) -> str:
+        if statement.startswith("DELETE FROM carts"):
+            await self._before_delete()
+        return await self._connection.execute(statement, *arguments)
+
+
+@pytest.mark.parametrize("locks", [True, False])
+async def test_what_is_added_in_the_midst_of_a_merge_is_refused_and_without_the_locks_lost(
+    market: Market, other: Market, locks: bool
+) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    guest, _ = await market.guest()
+    guest_cart_id = guest.guest_cart_id
+    assert guest_cart_id is not None
+    await market.add(guest, variant, 1)
+    await market.add(buyer, variant, 1)
+    late: list[asyncio.Future[object]] = []
+
+    async def add() -> None:
+        late.append(asyncio.ensure_future(other.add(guest, variant, 4)))
+        # It waits for the row, for as long as this transaction is open; or, without the locks, is done.
+        await asyncio.wait(late, timeout=0.3 if locks else None)
+
+    async def merge(uow: UnitOfWork) -> None:
+        watched = UnitOfWork(cast(Connection, _Watched(uow.connection, add, locks=locks)), uow.now)
+        await merge_guest_cart(watched, buyer.known_user_id, guest_cart_id, MergeStrategy.SUM)
+
+    await market.tx.run("test.merge", merge)
+    [outcome] = await asyncio.gather(*late, return_exceptions=True)
+    # Without the locks it was acknowledged, and its pieces are nowhere.
+    assert isinstance(outcome, GuestCartGone) == locks
+    assert _held(await market.cart(buyer)) == {variant: 2}

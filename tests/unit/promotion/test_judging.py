@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from marketd.kernel.call.reasons import Reason
-from marketd.promotion.errors import PromoRefusal, refusal_of
+from marketd.promotion.errors import PromoNotApplicable, refusal_of
 from marketd.promotion.judge import Candidate, judge
 from marketd.promotion.model import MAX_CODES, PromoCodeState, PromoKind
 from marketd.promotion.values import Evaluation, PromoCode, PromoLine, PromoProblem
@@ -109,7 +109,7 @@ def test_a_code_says_why_it_takes_nothing_off(candidate: PromoCode | Candidate, 
     assert words in problem.message
     assert problem.message.endswith(".")
     refusal = refusal_of(problem)
-    assert isinstance(refusal, PromoRefusal)
+    assert isinstance(refusal, PromoNotApplicable)
     assert (refusal.reason, refusal.metadata, refusal.message) == (reason, {"code": "SPRING"}, problem.message)
 
 

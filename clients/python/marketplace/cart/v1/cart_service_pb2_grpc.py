@@ -114,7 +114,7 @@ class CartServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCart(self, request, context):
-        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own.
+        """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,8 @@ class CartServiceServicer:
     def AddCartItem(self, request, context):
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +133,8 @@ class CartServiceServicer:
     def UpdateCartItem(self, request, context):
         """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
         quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,15 +142,15 @@ class CartServiceServicer:
 
     def RemoveCartItem(self, request, context):
         """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearCart(self, request, context):
-        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+        is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,8 +199,10 @@ class CartServiceServicer:
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
         such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
         enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+        refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+        address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+        TOKEN_EXPIRED when a guest's cart is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,24 +25,26 @@ class CartServiceStub:
     CreateGuestCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.CreateGuestCartRequest, _cart_service_pb2.CreateGuestCartResponse]
     """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own."""
     GetCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.GetCartRequest, _cart_service_pb2.GetCartResponse]
-    """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
+    """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone."""
     AddCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.AddCartItemRequest, _cart_service_pb2.AddCartItemResponse]
     """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
     Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-    for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.UpdateCartItemRequest, _cart_service_pb2.UpdateCartItemResponse]
     """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
     quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-    not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RemoveCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemoveCartItemRequest, _cart_service_pb2.RemoveCartItemResponse]
     """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ClearCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.ClearCartRequest, _cart_service_pb2.ClearCartResponse]
-    """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
-    REQUEST_IN_PROGRESS.
+    """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+    is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     MergeCarts: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.MergeCartsRequest, _cart_service_pb2.MergeCartsResponse]
     """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
@@ -71,8 +73,10 @@ class CartServiceStub:
     places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
     such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
     enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-    refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-    address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+    refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+    address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+    address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+    TOKEN_EXPIRED when a guest's cart is gone.
     """
 
 class CartServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,7 +102,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.GetCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.GetCartRequest, _abc.Awaitable[_cart_service_pb2.GetCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.GetCartResponse]:
-        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
+        """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone."""
 
     @_abc_1.abstractmethod
     def AddCartItem(
@@ -108,7 +112,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.AddCartItemResponse]:
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -119,7 +124,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.UpdateCartItemResponse]:
         """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
         quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -129,7 +135,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_cart_service_pb2.RemoveCartItemRequest, _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]:
         """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -138,8 +144,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.ClearCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.ClearCartRequest, _abc.Awaitable[_cart_service_pb2.ClearCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.ClearCartResponse]:
-        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
-        REQUEST_IN_PROGRESS.
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+        is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -198,8 +204,10 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
         such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
         enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+        refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+        address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+        TOKEN_EXPIRED when a guest's cart is gone.
         """
 
 def add_CartServiceServicer_to_server(servicer: CartServiceServicer, server: _aio.Server) -> None: ...

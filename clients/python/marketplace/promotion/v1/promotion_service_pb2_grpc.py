@@ -122,7 +122,7 @@ class PromotionServiceServicer:
     def ValidatePromoCode(self, request, context):
         """Says what a code would take off the caller's cart as it is now, beside the codes that are on it, or why it takes
         nothing off. Nothing is changed and no use is counted. That a code does not apply is an answer and no error. Guests
-        are taken for buyers who may use the code; that is judged once they have signed in. Errors: none of its own.
+        are taken for buyers who may use the code; that is judged once they have signed in. Errors: TOKEN_EXPIRED for a guest whose cart is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

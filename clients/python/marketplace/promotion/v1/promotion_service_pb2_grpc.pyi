@@ -46,7 +46,7 @@ class PromotionServiceStub:
     ValidatePromoCode: _aio.UnaryUnaryMultiCallable[_promotion_service_pb2.ValidatePromoCodeRequest, _promotion_service_pb2.ValidatePromoCodeResponse]
     """Says what a code would take off the caller's cart as it is now, beside the codes that are on it, or why it takes
     nothing off. Nothing is changed and no use is counted. That a code does not apply is an answer and no error. Guests
-    are taken for buyers who may use the code; that is judged once they have signed in. Errors: none of its own.
+    are taken for buyers who may use the code; that is judged once they have signed in. Errors: TOKEN_EXPIRED for a guest whose cart is gone.
     """
 
 class PromotionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -117,7 +117,7 @@ class PromotionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_promotion_service_pb2.ValidatePromoCodeResponse]:
         """Says what a code would take off the caller's cart as it is now, beside the codes that are on it, or why it takes
         nothing off. Nothing is changed and no use is counted. That a code does not apply is an answer and no error. Guests
-        are taken for buyers who may use the code; that is judged once they have signed in. Errors: none of its own.
+        are taken for buyers who may use the code; that is judged once they have signed in. Errors: TOKEN_EXPIRED for a guest whose cart is gone.
         """
 
 def add_PromotionServiceServicer_to_server(servicer: PromotionServiceServicer, server: _aio.Server) -> None: ...
