@@ -29,6 +29,8 @@ from marketd.process import parent as lifetimes
 _ADMIN_SECONDS = 60.0
 _SEED_ATTEMPTS = 10
 _SEED_PAUSE_SECONDS = 1.0
+_FURNISH_ATTEMPTS = 30
+_LONGEST_PAUSE_SECONDS = 15.0
 
 
 def ensure_admin(email: str, password: str) -> None:
@@ -86,14 +88,14 @@ async def run(target: str, email: str, password: str, console: Console, gateway:
 async def _furnish(target: str, logins: SeededLogins, console: Console) -> None:
     """Hang the pictures and have the reviews written, patiently: a machine that has just started has much to do."""
     for work, failed in ((decorate, "The shops' pictures could not be hung"), (write_reviews, "Reviews are missing")):
-        for attempt in range(1, _SEED_ATTEMPTS + 1):
+        for attempt in range(1, _FURNISH_ATTEMPTS + 1):
             try:
                 await work(target, logins)
                 break
             except MarketplaceError as error:
-                if attempt == _SEED_ATTEMPTS:
+                if attempt == _FURNISH_ATTEMPTS:
                     console.print(f"{failed}: {error}")
-            await asyncio.sleep(_SEED_PAUSE_SECONDS * attempt)
+            await asyncio.sleep(min(attempt * _SEED_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))
 
 
 def command(
