@@ -28,6 +28,8 @@ from marketd.order.follow_sellers import (
     find_abandoned,
     seller_suspended,
 )
+from marketd.order.live.hub import OrderHub
+from marketd.order.live.places import OrdersPlaceTokens
 from marketd.order.receipts.render import ReceiptRenderer
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
@@ -39,6 +41,8 @@ INVARIANTS: Final = invariants.INVARIANTS
 def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slice:
     """Order's part of a process. `providers` gives those by which an order may be paid."""
     settings = parts.settings
+    hub = OrderHub(parts.tx, parts.feed)
+    parts.tx.listen(hub.committed)
     return Slice(
         servicers=[
             OrderServicer(
@@ -46,6 +50,9 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 pager=parts.pager,
                 resume=ResumeTokens(settings.derive("order-watches"), "order-watch", parts.clock),
                 feed=parts.feed,
+                hub=hub,
+                places=OrdersPlaceTokens(settings.derive("orders-watches"), parts.clock),
+                clock=parts.clock,
                 quotes=quote_tokens_of(settings),
                 providers=providers(parts.tx),
                 receipts=ReceiptRenderer(settings.shop_name, settings.mail_templates),
@@ -60,6 +67,7 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
             (REFUNDED, "order.sales_refunded", order_refunded),
             *((cancelled, "order.sales_cancelled", order_cancelled) for cancelled in CANCELLED),
         ],
+        tasks=[hub.run],
         jobs={
             EXPIRE: expire_group,
             GIVE_UP: give_up_order,
