@@ -49,7 +49,7 @@ FOUND: Final = {
     "GetSeller": "Seller",
 }
 """What answers, and what refuses, as the page's first table says of the thing."""
-MOVING: Final = {"order_id", "payment_id", "delivery_id", "order_ids"}
+MOVING: Final = {"order_id", "payment_id", "delivery_id", "order_ids", "order_group_id"}
 """Reads that ask for one of these are made after every move, and watches; the others once."""
 ANSWERS: Final = {
     grpc.StatusCode.OK,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -132,9 +131,8 @@ class OrderHub:
         if any(isinstance(event, OrderEvent) for event in committed.events):
             self._feed.wake(ORDERS)
 
-    @asynccontextmanager
-    async def joined(self, following: Following) -> AsyncIterator[Watcher]:
-        """A watcher that is handed all that is committed from now on, and perhaps a little from before.
+    async def join(self, following: Following) -> Watcher:
+        """A watcher that is handed all that is committed from now on, and perhaps a little from before; let it `leave`.
 
         Raises DatabaseUnavailable when the hub cannot begin.
         """
@@ -143,18 +141,28 @@ class OrderHub:
         group.add(watcher)
         self._occupied.set()
         try:
-            try:
-                async with asyncio.timeout(_JOIN_SECONDS):
-                    await self._positioned.wait()
-            except TimeoutError as error:
+            async with asyncio.timeout(_JOIN_SECONDS):
+                await self._positioned.wait()
+        except BaseException as error:
+            self.leave(watcher)
+            if isinstance(error, TimeoutError):
                 raise DatabaseUnavailable from error
-            yield watcher
-        finally:
+            raise
+        # It begins after the hub's position, so it has missed nothing, also of a hub that has just begun anew.
+        watcher.is_behind = False
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """The watcher goes."""
+        account_id = watcher.following.account_id
+        if account_id is None:
+            self._of_all.discard(watcher)
+        elif (group := self._by_account.get(account_id)) is not None:
             group.discard(watcher)
-            if following.account_id is not None and not group:
-                self._by_account.pop(following.account_id, None)
-            if not self._is_occupied:
-                self._occupied.clear()
+            if not group:
+                del self._by_account[account_id]
+        if not self.is_occupied:
+            self._occupied.clear()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -170,7 +178,8 @@ class OrderHub:
                 self._positioned.clear()
 
     @property
-    def _is_occupied(self) -> bool:
+    def is_occupied(self) -> bool:
+        """Whether anybody follows anything."""
         return bool(self._of_all or self._by_account)
 
     def _watchers(self) -> list[Watcher]:
@@ -182,7 +191,7 @@ class OrderHub:
             # Those of a run that failed: nobody has read for them meanwhile.
             watcher.fall_behind()
         well = loop.time()
-        while self._is_occupied:
+        while self.is_occupied:
             try:
                 await self._read()
             except Refusal as refusal:

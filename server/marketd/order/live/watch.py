@@ -57,7 +57,8 @@ async def watch_orders(
     such troubles out, for as long as the hub does.
     """
     following = Following(None if caller.has(Role.ADMIN) else caller.known_user_id, wanted)
-    async with hub.joined(following) as watcher:
+    watcher = await hub.join(following)
+    try:
         watch = _Watch(tx, hub, watcher)
         if isinstance(after, ResetReason):
             yield None, OrdersReset(after)
@@ -83,6 +84,8 @@ async def watch_orders(
                 yield watch.rest(), Beat(clock.now())
                 continue
             await watcher.wait(quiet)
+    finally:
+        hub.leave(watcher)
 
 
 class _Watch:

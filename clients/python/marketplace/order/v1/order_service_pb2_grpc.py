@@ -128,7 +128,7 @@ class OrderServiceServicer:
 
     def BatchGetOrders(self, request, context):
         """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
-        services. The others are left out, as are those that there are not.
+        services. The others are left out, as are those that there are not. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

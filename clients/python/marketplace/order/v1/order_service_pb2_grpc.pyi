@@ -30,7 +30,7 @@ class OrderServiceStub:
     """
     BatchGetOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchGetOrdersRequest, _order_service_pb2.BatchGetOrdersResponse]
     """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
-    services. The others are left out, as are those that there are not.
+    services. The others are left out, as are those that there are not. Errors: none of its own.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
@@ -123,7 +123,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_order_service_pb2.BatchGetOrdersRequest, _abc.Awaitable[_order_service_pb2.BatchGetOrdersResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.BatchGetOrdersResponse]:
         """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
-        services. The others are left out, as are those that there are not.
+        services. The others are left out, as are those that there are not. Errors: none of its own.
         """
 
     @_abc_1.abstractmethod
