@@ -333,8 +333,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "BatchGetOrders.order_ids": Owned(
         (B, S, C), filtered(order_service_pb2.BatchGetOrdersRequest, "order_ids", lambda market: market.trip.order_id)
     ),
-    "GetOrderGroup.order_group_id": Owned((B, S, C), filtered(_GROUP, "order_group_id", _order_group_id)),
-    "ListOrderEvents.order_id": Owned((B, S, C), order(order_service_pb2.ListOrderEventsRequest)),
+    "GetOrderGroup.order_group_id": Owned((B, S), filtered(_GROUP, "order_group_id", _order_group_id)),
+    "ListOrderEvents.order_id": Owned((B, S), order(order_service_pb2.ListOrderEventsRequest)),
     "ListOrderEvents.page_token": APART,
     "GetReceipt.order_id": Owned((B, S), order(order_service_pb2.GetReceiptRequest)),
     "ListOrders.page_token": APART,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from marketd.kernel.call.caller import Caller, Role
@@ -54,8 +54,6 @@ async def test_a_courier_finds_in_a_batch_what_is_in_the_courier_s_hands(market:
     await market.ready(shop, order.order_id)
     for each in (former, courier):
         user_id = each.known_user_id
-        from uuid import UUID
-
         await market.tx.run(
             "t", lambda uow, user_id=user_id: service.delivery_assigned(uow, UUID(order.order_id), user_id, delivery_id)
         )

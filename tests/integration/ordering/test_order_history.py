@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -83,12 +84,10 @@ async def test_the_whole_story_is_told_with_who_did_what_also_when_the_outbox_ha
     await market.run_jobs()
     await market.execute("DELETE FROM outbox_events")
     events = await _events(market, buyer, order.order_id)
-    assert _told(events)[:9] == [
+    assert _told(events)[:3] == [
         (1, "PLACED", "BUYER", "PENDING_PAYMENT"),
         (2, "PAID", "BUYER", "PAID"),
         (3, "LINES_CANCELLED", "BUYER", "PAID"),
-        *_told(events)[3:4],
-        *_told(events)[4:9],
     ]
     kinds = [kind for _, kind, _, _ in _told(events)]
     assert [kind for kind in kinds if kind != "REFUNDED"] == [
@@ -216,7 +215,7 @@ async def test_each_version_of_an_order_has_its_step_whoever_moves_it_at_the_sam
     version = await market.value("SELECT version FROM orders WHERE order_id = $1", UUID(order.order_id))
     events = await _events(market, buyer, order.order_id)
     assert [event.number for event in events] == list(range(1, version + 1))
-    for before, after in zip(events, events[1:], strict=False):
+    for before, after in pairwise(events):
         assert after.previous_state == before.state
     assert sum(kind == "LINES_CANCELLED" for _, kind, _, _ in _told(events)) == 8
     places = [event.cancellation for event in events if event.WhichOneof("detail") == "cancellation"]

@@ -41,8 +41,9 @@ async def list_events(
     connection: Connection, order_id: UUID, after: int | None, limit: int, *, newest_first: bool
 ) -> list[OrderEvent]:
     """One page of an order's steps, behind that number."""
-    rows = await connection.fetch(_NEWEST_FIRST if newest_first else _OLDEST_FIRST, order_id, after, limit)
-    return _EVENT.values(rows)
+    if newest_first:
+        return _EVENT.values(await connection.fetch(_NEWEST_FIRST, order_id, after, limit))
+    return _EVENT.values(await connection.fetch(_OLDEST_FIRST, order_id, after, limit))
 
 
 async def read_horizon(connection: Connection) -> Horizon:
