@@ -307,6 +307,7 @@ async def test_a_watch_by_the_ids_of_others_begins_like_one_by_ids_that_there_ar
     market: Market, field: str
 ) -> None:
     trip = market.trip
+    nothing = order_service_pb2.WatchOrdersResponse(snapshot=order_service_pb2.OrdersSnapshot())
     foreign = {
         "buyer_ids": trip.buyer.user_id,
         "seller_ids": trip.shop.seller_id,
@@ -320,7 +321,7 @@ async def test_a_watch_by_the_ids_of_others_begins_like_one_by_ids_that_there_ar
             [first] = await _events(market, f"{ORDER}/WatchOrders", asked, stranger, 1)
             first.ClearField("resume_token")
             begun.append(first.SerializeToString())
-        assert begun[0] == begun[1] == order_service_pb2.WatchOrdersResponse(snapshot={}).SerializeToString()
+        assert begun[0] == begun[1] == nothing.SerializeToString()
 
 
 @pytest.mark.parametrize("whose", ["an admin's", "of other stocks", "an invented one"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.order import service
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -46,6 +48,10 @@ async def test_a_batch_gives_what_each_may_see_once_and_in_the_order_of_the_ids(
             assert order == await market.get(caller, order.order_id)
 
 
+async def _assign(order_id: UUID, user_id: UUID, delivery_id: UUID, uow: UnitOfWork) -> None:
+    await service.delivery_assigned(uow, order_id, user_id, delivery_id)
+
+
 async def test_a_courier_finds_in_a_batch_what_is_in_the_courier_s_hands(market: Market) -> None:
     buyer, shop = await market.buyer(), await market.shop()
     order = (await market.paid(buyer, (await market.variant(shop), 1))).orders[0]
@@ -54,9 +60,7 @@ async def test_a_courier_finds_in_a_batch_what_is_in_the_courier_s_hands(market:
     await market.ready(shop, order.order_id)
     for each in (former, courier):
         user_id = each.known_user_id
-        await market.tx.run(
-            "t", lambda uow, user_id=user_id: service.delivery_assigned(uow, UUID(order.order_id), user_id, delivery_id)
-        )
+        await market.tx.run("t", partial(_assign, UUID(order.order_id), user_id, delivery_id))
     [parcel] = await _batch(market, courier, order.order_id)
     assert parcel == await market.get(courier, order.order_id)
     assert not parcel.HasField("buyer_id")
