@@ -47,12 +47,14 @@ from marketd.inventory.values import MovementQuery
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.horizon import Horizon
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.media import repository as media
 from marketd.media.model import Purpose
+from marketd.order.history.repository import list_missed
 from marketd.order.model import OrderState
 from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
@@ -171,6 +173,16 @@ def made_later() -> Iterator[tuple[str, Make]]:
             for newest_first in (True, False):
                 page = partial(list_orders, newest_first=newest_first)
                 yield "marketd.order.repository.list_orders", partial(_positional, page, orders, account_id, before, 9)
+        for account, followed, skip in product(
+            (None, (ID, ()), (ID, (ID,))),
+            (
+                OrderFilter(),
+                OrderFilter(states=(OrderState.PAID,), buyer_ids=(ID,), seller_ids=(ID,), order_group_ids=(ID,)),
+            ),
+            (0, 5),
+        ):
+            missed = (followed, account, Horizon(7, (3, 5)), Horizon(9), NOW, skip, 9)
+            yield "marketd.order.history.repository.list_missed", partial(_positional, list_missed, *missed)
         for order_by, users in product(
             ("create_time", "email"),
             list(

@@ -164,7 +164,7 @@ def test_machines_get_the_table_as_before() -> None:
         "idempotency": "KEY_REQUIRED",
         "rate_class": "CHECKOUT",
         "audit": False,
-        "stability": "BETA",
+        "stability": "STABLE",
         "unrepeatable": "",
         "replacement": "",
     } in document["methods"]

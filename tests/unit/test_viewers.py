@@ -34,7 +34,11 @@ from marketd.kernel.values.ids import new_id
 from marketd.media.convert import to_media
 from marketd.media.values import Media
 from marketd.order.access import viewer_of
-from marketd.order.convert import to_order, to_order_group
+from marketd.order.convert import to_order, to_order_group, to_shown_group
+from marketd.order.groups import ShownGroup
+from marketd.order.history.convert import to_order_event
+from marketd.order.history.model import OrderEventKind
+from marketd.order.history.values import OrderEvent
 from marketd.order.model import CancellationReason, OrderState
 from marketd.order.place import PlacedGroup
 from marketd.order.receipts.convert import to_receipt
@@ -199,6 +203,30 @@ def _told() -> Iterator[tuple[Any, str, Message]]:
     payment: Payment = replace(filled(Payment), buyer_id=order.buyer_id)
     buyer = Caller(order.buyer_id, new_id(), frozenset({Role.BUYER}))
     yield order, "buyer", to_order_group(PlacedGroup(new_id(), (order,), payment), buyer)
+    whole = ShownGroup(new_id(), (order,), payment, order.money(700), now)
+    part = replace(whole, payment=None, total=None)
+    for kind in ("buyer", "seller", "admin", "service"):
+        caller = callers(order.buyer_id, order.owner_user_id, new_id())[kind]
+        yield order, kind, to_shown_group(part if kind == "seller" else whole, caller)
+
+
+def _story() -> Iterator[tuple[Any, str, Message]]:
+    details: Mapping[OrderEventKind, Mapping[str, Any]] = {
+        OrderEventKind.PAID: {"payment_id": str(new_id())},
+        OrderEventKind.ACCEPTED: {"prep_duration": 600.0, "expected_ready_time": "2030-01-01T09:00:00+00:00"},
+        OrderEventKind.DELIVERY_CREATED: {"delivery_id": str(new_id())},
+        OrderEventKind.COURIER_ASSIGNED: {"delivery_id": str(new_id()), "courier_id": str(new_id())},
+        OrderEventKind.CANCELLED: {"cancellation": 0},
+        OrderEventKind.REFUNDED: {"amount_minor": 7},
+    }
+    order: Order = filled(Order)
+    told = tuple(replace(each, reason=CancellationReason.OTHER) for each in order.cancellations)
+    order = replace(order, cancellations=told)
+    for event_kind in OrderEventKind:
+        event = replace(filled(OrderEvent), kind=event_kind, detail=details.get(event_kind, {}))
+        for kind, caller in callers(order.buyer_id, order.owner_user_id, new_id()).items():
+            if kind != "courier":
+                yield order, kind, to_order_event(order, event, caller)
 
 
 def _payments() -> Iterator[tuple[Any, str, Message]]:
@@ -260,7 +288,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     return Viewer(kind, known, str(user_id))
 
 
-@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _receipts, _payments, _others])
+@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _story, _receipts, _payments, _others])
 def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple[Any, str, Message | None]]]) -> None:
     page, seen, names = read_page(), Seen(), set[str]()
     for value, kind, message in rendered():
@@ -281,7 +309,7 @@ def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple
 def test_every_table_of_the_page_is_tried() -> None:
     tried = {
         message.DESCRIPTOR.name
-        for rendered in (_orders, _deliveries, _tracked, _told, _receipts, _payments, _others)
+        for rendered in (_orders, _deliveries, _tracked, _told, _story, _receipts, _payments, _others)
         for _, _, message in rendered()
         if message is not None
     }

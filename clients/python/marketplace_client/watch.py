@@ -140,6 +140,25 @@ def watch_order(
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
 
 
+def watch_orders(
+    client: MarketplaceClient,
+    filters: order_service_pb2.WatchOrdersRequest | None = None,
+    *,
+    resume_token: str = "",
+    give_up_after: float | None = None,
+) -> AsyncIterator[order_service_pb2.WatchOrdersResponse]:
+    """The caller's orders and every change of each, in order and without gaps, over reconnects; it has no end."""
+
+    def open_stream(token: str) -> _Call[order_service_pb2.WatchOrdersResponse]:
+        request = order_service_pb2.WatchOrdersRequest()
+        if filters is not None:
+            request.CopyFrom(filters)
+        request.resume_token = token
+        return client.order.WatchOrders(request)
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)
+
+
 def watch_delivery(
     client: MarketplaceClient,
     delivery_id: str,

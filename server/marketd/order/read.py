@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.kernel.call.caller import Caller, Role
@@ -18,6 +19,13 @@ async def get_order(unit: UnitOfWork | ReadUnit, caller: Caller, order_id: UUID)
     if order is None or not viewer_of(caller, order).may_see:
         raise NotFound("order", order_id)
     return order
+
+
+async def batch_get_orders(unit: UnitOfWork | ReadUnit, caller: Caller, order_ids: Sequence[UUID]) -> list[Order]:
+    """Those of the orders that the caller may see, each once, in the order of the ids."""
+    found = await repository.read_many(unit.connection, set(order_ids))
+    wanted = [found[order_id] for order_id in dict.fromkeys(order_ids) if order_id in found]
+    return [order for order in wanted if viewer_of(caller, order).may_see]
 
 
 async def list_orders(

@@ -14,9 +14,11 @@ from marketd.cart import service as carts
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
 from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
+from marketd.kernel.events.events import to_json
 from marketd.kernel.values.address import Address
 from marketd.order.cancellations import Cancellation
 from marketd.order.discounts import OrderPromotion
+from marketd.order.history.values import OrderStep
 from marketd.order.model import IN_COURIERS_HANDS, UNFULFILLED, OrderState
 from marketd.order.values import (
     CHANGEABLE,
@@ -130,6 +132,10 @@ WITH grp AS (
     (order_group_id, buyer_id, currency, create_time, update_time, state, version, {_ORDERS.sql})
   SELECT $1, $2, $6, $8, $8, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
   FROM unnest({_ORDERS.places(10)}) AS n({_ORDERS.sql})
+  RETURNING order_id, buyer_id, seller_id
+), told AS (
+  INSERT INTO order_events (order_id, number, buyer_id, seller_id, occur_time, kind, actor, previous_state, state)
+  SELECT order_id, 1, buyer_id, seller_id, $8, 'PLACED', 'BUYER', 'PENDING_PAYMENT', 'PENDING_PAYMENT' FROM placed
 ), asked AS ({payments.insert_sql(_FIRST_ITEM + len(_ITEMS))}
 ), {carts.take_ordered_sql("$2", _item_place("variant_id"), _item_place("quantity"), "$8")}
 INSERT INTO order_items (order_id, {_ITEMS.sql})
@@ -137,11 +143,20 @@ SELECT i.order_id, {_ITEMS.select("i")}
 FROM unnest($9::uuid[], {_ITEMS.places(_FIRST_ITEM)}) AS i(order_id, {_ITEMS.sql})
 """
 
-_SAVE = (
+_SAVE_QUIETLY = (
     "UPDATE orders SET "
     + ", ".join(f"{name} = ${place}" for place, name in enumerate(CHANGEABLE, start=3))
     + " WHERE order_id = $1 AND version = $2"
 )
+_KIND, _ACTOR, _PREVIOUS, _DETAIL = (f"${place}" for place in range(len(CHANGEABLE) + 3, len(CHANGEABLE) + 7))
+_SAVE = f"""
+WITH saved AS ({_SAVE_QUIETLY} RETURNING order_id, version, buyer_id, seller_id, update_time, state)
+INSERT INTO order_events
+  (order_id, number, buyer_id, seller_id, occur_time, kind, actor, previous_state, state, detail)
+SELECT order_id, version, buyer_id, seller_id, update_time,
+  {_KIND}, {_ACTOR}, {_PREVIOUS}, state, {_DETAIL}::text::jsonb
+FROM saved
+"""
 
 
 async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order], payment: Payment) -> None:
@@ -185,6 +200,12 @@ async def read_of_item(connection: Connection, item_id: UUID) -> Order | None:
         f"{_FROM} WHERE o.order_id = (SELECT order_id FROM order_items WHERE item_id = $1)", item_id
     )
     return _ORDER.optional(row)
+
+
+async def read_many(connection: Connection, order_ids: Collection[UUID]) -> dict[UUID, Order]:
+    """Those of the orders that there are, as they are committed now."""
+    rows = await connection.fetch(f"{_FROM} WHERE o.order_id = ANY($1::uuid[])", list(order_ids))
+    return {order.order_id: order for order in _ORDER.values(rows)}
 
 
 async def lock(connection: Connection, order_id: UUID) -> Order | None:
@@ -246,10 +267,29 @@ async def set_payment(connection: Connection, order_group_id: UUID, payment_id: 
     )
 
 
-async def save(connection: Connection, order: Order, before_version: int) -> None:
-    """Write what can change of a locked order."""
-    tag = await connection.execute(_SAVE, order.order_id, before_version, *changeable_of(order))
-    if tag != "UPDATE 1":
+async def save(connection: Connection, order: Order, before_version: int, step: OrderStep) -> None:
+    """Write what can change of a locked order, and the step of its story that it is."""
+    tag = await connection.execute(
+        _SAVE,
+        order.order_id,
+        before_version,
+        *changeable_of(order),
+        step.kind.value,
+        step.actor.value,
+        step.previous_state.value,
+        to_json(step.detail),
+    )
+    _check_saved(tag, "INSERT 0 1", order)
+
+
+async def save_quietly(connection: Connection, order: Order, before_version: int) -> None:
+    """Write what can change of a locked order where that shows nowhere."""
+    tag = await connection.execute(_SAVE_QUIETLY, order.order_id, before_version, *changeable_of(order))
+    _check_saved(tag, "UPDATE 1", order)
+
+
+def _check_saved(tag: str, expected: str, order: Order) -> None:
+    if tag != expected:
         raise RuntimeError(f"order {order.order_id} was changed by somebody who did not lock it")
 
 

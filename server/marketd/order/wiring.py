@@ -29,6 +29,8 @@ from marketd.order.follow_sellers import (
     find_abandoned,
     seller_suspended,
 )
+from marketd.order.live.hub import OrderHub
+from marketd.order.live.places import OrdersPlaceTokens
 from marketd.order.pay import PaidOrders
 from marketd.order.place import PlaceTerms
 from marketd.order.receipts.render import ReceiptRenderer
@@ -42,6 +44,8 @@ INVARIANTS: Final = invariants.INVARIANTS
 def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slice:
     """Order's part of a process. `providers` gives those by which an order may be paid."""
     settings = parts.settings
+    hub = OrderHub(parts.tx, parts.feed)
+    parts.tx.listen(hub.committed)
     return Slice(
         servicers=[
             OrderServicer(
@@ -49,6 +53,9 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 pager=parts.pager,
                 resume=ResumeTokens(settings.derive("order-watches"), "order-watch", parts.clock),
                 feed=parts.feed,
+                hub=hub,
+                places=OrdersPlaceTokens(settings.derive("orders-watches"), parts.clock),
+                clock=parts.clock,
                 quotes=quote_tokens_of(settings),
                 providers=providers(parts.tx),
                 receipts=ReceiptRenderer(settings.shop_name, settings.mail_templates),
@@ -63,6 +70,7 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
             (REFUNDED, "order.sales_refunded", order_refunded),
             *((cancelled, "order.sales_cancelled", order_cancelled) for cancelled in CANCELLED),
         ],
+        tasks=[hub.run],
         jobs={
             EXPIRE: expire_group,
             GIVE_UP: give_up_order,

@@ -16,8 +16,8 @@ from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
-from marketplace.review.v1 import review_service_pb2
 from marketplace.promotion.v1 import promotion_service_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
@@ -45,6 +45,11 @@ Pages = Callable[[Market], Awaitable[tuple[Person | None, Any]]]
 async def _orders(market: Market) -> tuple[Person | None, Any]:
     await market.paid()
     return market.shop.owner, order_service_pb2.ListOrdersRequest(page_size=1)
+
+
+async def _order_events(market: Market) -> tuple[Person | None, Any]:
+    trip = await market.paid()
+    return trip.shop.owner, order_service_pb2.ListOrderEventsRequest(order_id=trip.order_id, page_size=1)
 
 
 async def _deliveries(market: Market) -> tuple[Person | None, Any]:
@@ -158,6 +163,7 @@ ADMINS: dict[str, Pages] = {
 PRIVATE: dict[str, Pages] = {
     "own reviews": _reviews,
     "orders": _orders,
+    "order events": _order_events,
     "deliveries": _deliveries,
     "own products": _own_products,
     "sessions": _sessions,
@@ -193,7 +199,13 @@ def _with_token(request: Any, token: str) -> Any:
 
 def test_every_list_has_its_pages_tried() -> None:
     lists = {path.rpartition("/")[2] for path in RULES if "page_token" in RULES[path].request.DESCRIPTOR.fields_by_name}
-    assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"} | {
+    assert lists == {
+        "ListOrders",
+        "ListDeliveries",
+        "ListProducts",
+        "ListCategories",
+        "ListBrands",
+    } | {
         "ListPromoCodes",
         "ListSellers",
         "ListSessions",
@@ -207,6 +219,7 @@ def test_every_list_has_its_pages_tried() -> None:
         "SearchProducts",
         "ListMedia",
         "ListReviews",
+        "ListOrderEvents",
     }
 
 
@@ -280,6 +293,54 @@ async def test_watching_an_order_begins_anew_with_a_resume_token_that_is_not_one
     first, second = await _events(market, method, watched, mine.buyer, 2)
     assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
     assert second.snapshot.order.order_id == mine.order_id
+
+
+@pytest.mark.parametrize(
+    "whose", ["the seller's", "an admin's", "with other filters", "of one order", "an invented one"]
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_watching_all_orders_begins_anew_with_a_resume_token_that_is_not_ones_own(
+    market: Market, whose: str
+) -> None:
+    method, mine = f"{ORDER}/WatchOrders", market.trip
+    watched = order_service_pb2.WatchOrdersRequest(order_group_ids=[mine.group.order_group_id])
+    others = {"the seller's": mine.shop.owner, "an admin's": market.admin}
+    if whose in others:
+        token = (await _events(market, method, watched, others[whose], 1))[0].resume_token
+    elif whose == "of other orders":
+        token = (await _events(market, method, order_service_pb2.WatchOrdersRequest(), mine.buyer, 1))[0].resume_token
+    elif whose == "of one order":
+        one = order_service_pb2.WatchOrderRequest(order_id=mine.order_id)
+        token = (await _events(market, f"{ORDER}/WatchOrder", one, mine.buyer, 1))[0].resume_token
+    else:
+        token = GARBAGE
+    watched.resume_token = token
+    first, second = await _events(market, method, watched, mine.buyer, 2)
+    assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
+    assert [order.order_id for order in second.snapshot.orders] == [mine.order_id]
+
+
+@pytest.mark.parametrize("field", ["buyer_ids", "seller_ids", "order_group_ids"])
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_watch_by_the_ids_of_others_begins_like_one_by_ids_that_there_are_not(
+    market: Market, field: str
+) -> None:
+    trip = market.trip
+    nothing = order_service_pb2.WatchOrdersResponse(snapshot=order_service_pb2.OrdersSnapshot())
+    foreign = {
+        "buyer_ids": trip.buyer.user_id,
+        "seller_ids": trip.shop.seller_id,
+        "order_group_ids": trip.group.order_group_id,
+    }[field]
+    for stranger in (market.buyer, market.rival.owner):
+        begun: list[bytes] = []
+        for one in (foreign, new_key()):
+            asked: Any = order_service_pb2.WatchOrdersRequest()
+            getattr(asked, field).append(one)
+            [first] = await _events(market, f"{ORDER}/WatchOrders", asked, stranger, 1)
+            first.ClearField("resume_token")
+            begun.append(first.SerializeToString())
+        assert begun[0] == begun[1] == nothing.SerializeToString()
 
 
 @pytest.mark.parametrize("whose", ["an admin's", "of other stocks", "an invented one"])

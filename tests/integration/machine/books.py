@@ -162,7 +162,10 @@ def order_view(names: Names, order: Order) -> OrderView:
         order.cancelled_amount_minor,
     )
     standing = {
-        names.codes.index(each.promotion.promo_code_id): (each.discount_amount_minor, each.delivery_discount_amount_minor)
+        names.codes.index(each.promotion.promo_code_id): (
+            each.discount_amount_minor,
+            each.delivery_discount_amount_minor,
+        )
         for each in order.standing_discounts
     }
     return order.state.value, money, lines, standing

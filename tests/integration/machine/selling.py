@@ -35,7 +35,11 @@ class Selling(Table):
         for place, line in enumerate(order.lines):
             if line.left and self.dice.random() < 0.5:
                 lines[place] = self.dice.randint(1, line.left + self.seldom())
-        callers = {"buyer": self.stage.caller(order.group.buyer), "seller": self.seller(order), "admin": self.stage.admin}
+        callers = {
+            "buyer": self.stage.caller(order.group.buyer),
+            "seller": self.seller(order),
+            "admin": self.stage.admin,
+        }
         named = {self.item_id(order, place): pieces for place, pieces in lines.items()}
         before = order.state
         self.tell(f"the {who} cancels {lines or 'all'} of {self.told(order)}")

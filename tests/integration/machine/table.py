@@ -88,9 +88,7 @@ class Table(RuleBasedStateMachine):
 
     def going(self, *states: str) -> list[Sold]:
         """The orders in one of these states; those that are not over when none is named."""
-        return [
-            order for order in self.model.orders if (order.state in states if states else order.state not in OVER)
-        ]
+        return [order for order in self.model.orders if (order.state in states if states else order.state not in OVER)]
 
     def seldom(self) -> bool:
         """Once in eight times."""

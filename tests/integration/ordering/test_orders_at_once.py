@@ -49,7 +49,8 @@ async def test_pieces_that_come_while_an_order_waits_are_the_orders(market: Mark
 
 
 UNLOCKED = quotes._TAKE.replace(
-    "WHERE user_id = $2 AND EXISTS (SELECT 1 FROM taken)", "WHERE false AND user_id = $2 AND EXISTS (SELECT 1 FROM taken)"
+    "WHERE user_id = $2 AND EXISTS (SELECT 1 FROM taken)",
+    "WHERE false AND user_id = $2 AND EXISTS (SELECT 1 FROM taken)",
 )
 
 

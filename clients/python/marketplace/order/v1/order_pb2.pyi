@@ -227,15 +227,15 @@ class OrderGroup(_message.Message):
     """The id of the group."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
-        """The orders, one for each seller."""
+        """The orders, one for each seller; to a seller only the own ones."""
 
     @_builtins.property
     def payment(self) -> _payment_pb2.Payment:
-        """The latest payment for the group."""
+        """The latest payment for the group; absent for a seller."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """What is to be paid in all."""
+        """The sum of the totals of all its orders; absent for a seller."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
