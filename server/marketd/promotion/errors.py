@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import AlreadyExists, IllegalTransition, PreconditionViolation, Refusal
 from marketd.promotion.model import PromoCodeState
@@ -45,14 +43,17 @@ class PromoExhausted(PromoNotApplicable):
     reason = Reason.PROMO_EXHAUSTED
 
 
-_REFUSALS: Final[dict[Reason, type[PromoNotApplicable]]] = {
-    kind.reason: kind for kind in (PromoNotFound, PromoExpired, PromoExhausted, PromoNotApplicable)
-}
-
-
 def refusal_of(problem: PromoProblem) -> PromoNotApplicable:
     """The refusal that says what the problem says."""
-    return _REFUSALS[problem.reason](problem.code, problem.message)
+    match problem.reason:
+        case Reason.PROMO_NOT_FOUND:
+            return PromoNotFound(problem.code, problem.message)
+        case Reason.PROMO_EXPIRED:
+            return PromoExpired(problem.code, problem.message)
+        case Reason.PROMO_EXHAUSTED:
+            return PromoExhausted(problem.code, problem.message)
+        case _:
+            return PromoNotApplicable(problem.code, problem.message)
 
 
 class CodeTaken(AlreadyExists):

@@ -15,7 +15,7 @@ Unit: TypeAlias = UnitOfWork | ReadUnit
 class BuyerHistory(Protocol):
     """Knows what an account has ordered; order implements it."""
 
-    async def __call__(self, unit: Unit, user_id: UUID, besides: UUID | None) -> bool:
+    async def __call__(self, unit: Unit, user_id: UUID, besides: UUID | None, /) -> bool:
         """Whether the account has an order that stands (not CANCELLED, REJECTED or EXPIRED) outside of the group
         `besides`.
         """
@@ -25,7 +25,7 @@ class BuyerHistory(Protocol):
 class CallersCart(Protocol):
     """Knows the cart of whoever calls; cart implements it."""
 
-    async def __call__(self, unit: Unit, caller: Caller) -> Basket:
+    async def __call__(self, unit: Unit, caller: Caller, /) -> Basket:
         """What is on the caller's cart that can be bought, and the codes on it; nothing of one that never held
         anything.
         """

@@ -16,6 +16,7 @@ from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
+from marketplace.promotion.v1 import promotion_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
@@ -23,6 +24,7 @@ from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address, new_service
 from tests.e2e.matrix.recipes_media import new_media
 from tests.e2e.matrix.recipes_orders import part_in, positions
+from tests.e2e.matrix.recipes_promotion import new_promo_code
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES
 from tests.worlds.things import Person, new_courier, new_key, new_product, new_shop
@@ -133,6 +135,12 @@ async def _media(market: Market) -> tuple[Person | None, Any]:
     return person, media_service_pb2.ListMediaRequest(page_size=1)
 
 
+async def _promo_codes(market: Market) -> tuple[Person | None, Any]:
+    for _ in range(2):
+        await new_promo_code(market)
+    return market.shop.owner, promotion_service_pb2.ListPromoCodesRequest(page_size=1)
+
+
 ADMINS: dict[str, Pages] = {
     "users": _users,
     "sellers": _sellers,
@@ -149,6 +157,7 @@ PRIVATE: dict[str, Pages] = {
     "stock movements": _movements,
     "remote images": _remote_images,
     "media": _media,
+    "promo codes": _promo_codes,
     **ADMINS,
 }
 EVERY: dict[str, Pages] = {
@@ -177,6 +186,7 @@ def _with_token(request: Any, token: str) -> Any:
 def test_every_list_has_its_pages_tried() -> None:
     lists = {path.rpartition("/")[2] for path in RULES if "page_token" in RULES[path].request.DESCRIPTOR.fields_by_name}
     assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"} | {
+        "ListPromoCodes",
         "ListSellers",
         "ListSessions",
         "ListAddresses",

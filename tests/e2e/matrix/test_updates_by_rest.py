@@ -85,7 +85,7 @@ class Patch:
             path, body, method="PATCH", headers={"authorization": f"Bearer {self.token}"}
         )
         assert status == 200, (body, mask, raw)
-        resource: dict[str, Any] = json.loads(raw)[self.name]
+        resource: dict[str, Any] = json.loads(raw)[camel(self.name)]
         return resource
 
 

