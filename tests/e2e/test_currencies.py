@@ -116,10 +116,11 @@ async def test_the_whole_story_is_told_in_each_currency(market: Abroad) -> None:
 async def test_codes_take_off_whole_minor_units_of_each_currency(market: Abroad) -> None:
     """12.5 % of 3 × 12,505 is 4,689.375: 4,689 minor units, of which 1,563 go with each piece that is cancelled."""
     offered, buyer = await market.product(), await market.person(Role.BUYER)
-    for kind, value in (("PERCENT", {"percent": Decimal(value="12.5")}), ("FREE_DELIVERY", {})):
-        code = promo_code_pb2.PromoCode(
-            code=f"ABROAD-{kind}", kind=getattr(promo_code_pb2, f"PROMO_CODE_KIND_{kind}"), stackable=True, **value
-        )
+    percent, free = promo_code_pb2.PROMO_CODE_KIND_PERCENT, promo_code_pb2.PROMO_CODE_KIND_FREE_DELIVERY
+    for code in (
+        promo_code_pb2.PromoCode(code="ABROAD-PERCENT", kind=percent, stackable=True, percent=Decimal(value="12.5")),
+        promo_code_pb2.PromoCode(code="ABROAD-FREE_DELIVERY", kind=free, stackable=True),
+    ):
         await market.call(
             promotion_service_pb2.CreatePromoCodeRequest(request_id=new_key(), promo_code=code), market.admin
         )
