@@ -30,6 +30,7 @@ from marketplace.type.v1 import address_pb2
 PRODUCTS_A_SHOP = 40
 VARIANTS_A_PRODUCT = 3
 SHOPS = 2
+PROMO_CODES = 16
 STOCK = 1_000_000
 CALL_SECONDS = 30.0
 _AT_ONCE = 8
@@ -83,7 +84,7 @@ class World:
         self.products: list[Product] = []
         self._buyers: list[Account] = []
         self._admin: Account | None = None
-        self._promo_code: promo_code_pb2.PromoCode | None = None
+        self._promo_codes: list[promo_code_pb2.PromoCode] = []
 
     async def sign_in(self, email: str) -> Account:
         """A new session of an account."""
@@ -114,9 +115,12 @@ class World:
         self._buyers[:count] = await gather(self.fresh, self._buyers[:count])
         return self._buyers[:count]
 
-    async def promo_code(self) -> promo_code_pb2.PromoCode:
-        """A code that takes 10 % off everything, as often as anybody likes; made once."""
-        if self._promo_code is None:
+    async def promo_codes(self) -> list[promo_code_pb2.PromoCode]:
+        """Codes that take 10 % off everything, as often as anybody likes; made once. Several, as there are products:
+        orders with one and the same code are one after the other from its use to their commit.
+        """
+        admin = await self.admin()
+        while len(self._promo_codes) < PROMO_CODES:
             request = promotion_service_pb2.CreatePromoCodeRequest(
                 request_id=str(uuid.uuid4()),
                 promo_code=promo_code_pb2.PromoCode(
@@ -125,10 +129,9 @@ class World:
                     percent=Decimal(value="10"),
                 ),
             )
-            admin = await self.admin()
             answer = await self.promotions.CreatePromoCode(request, metadata=bearer(admin), timeout=CALL_SECONDS)
-            self._promo_code = answer.promo_code
-        return self._promo_code
+            self._promo_codes.append(answer.promo_code)
+        return self._promo_codes
 
     async def open_shops(self) -> None:
         """Two approved sellers and their published products; once."""

@@ -5,19 +5,20 @@ order that uses them.
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from marketd.auth.ports import MergeStrategy
 from marketd.cart.errors import TooManyPromoCodes
 from marketd.cart.merge import merge_guest_cart
+from marketd.cart.read import create_guest_cart
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound, Refusal
 from marketd.promotion.errors import PromoExhausted, PromoExpired, PromoNotApplicable, PromoNotFound
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
 from tests.worlds.codes import Codes
-from tests.worlds.ordering import Market, minor
+from tests.worlds.ordering import PRICING, Market, minor
 from tests.worlds.promos import euros, window
 
 
@@ -159,8 +160,8 @@ async def test_a_repeat_with_the_same_request_id_gets_the_first_answer(market: M
 
 
 async def _guest(market: Market) -> Caller:
-    made = await market.call(None, market.carts.CreateGuestCart, cart_service_pb2.CreateGuestCartRequest())
-    return Caller(None, None, frozenset({Role.GUEST}), guest_cart_id=UUID(made.cart.cart_id))
+    made = await market.tx.run("test.guest", lambda uow: create_guest_cart(uow, PRICING))
+    return Caller(None, None, frozenset({Role.GUEST}), guest_cart_id=made.cart.cart_id)
 
 
 async def test_a_guests_codes_come_along_once_and_what_there_is_no_room_for_is_reported(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
@@ -365,7 +365,7 @@ async def test_what_changed_about_a_code_since_the_quote_is_told_and_nothing_is_
     async def let_end(code: promo_code_pb2.PromoCode) -> None:
         market.clock.ahead += timedelta(minutes=3)
 
-    cases: list[tuple[dict[str, object], Callable[[promo_code_pb2.PromoCode], Awaitable[None]], type[Refusal]]] = [
+    cases: list[tuple[dict[str, Any], Callable[[promo_code_pb2.PromoCode], Awaitable[None]], type[Refusal]]] = [
         ({}, change, QuoteExpired),
         ({}, disable, QuoteExpired),
         ({"usage_limit": 1}, use_up, PromoExhausted),
