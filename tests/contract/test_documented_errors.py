@@ -42,6 +42,7 @@ NEVER: Mapping[str, tuple[tuple[str, str], ...]] = {
 OPAQUE: Mapping[str, str] = {
     "marketd.kernel.db.transactor.answer": "what its work returns instead of raising it: Verify's wrong code",
     "marketd.kernel.db.transactor._translate": "the driver's own errors, which are bugs",
+    "marketd.order.live.watch.news": "the database's absence, as the hub has met it",
     "marketd.tracking.uplink.stream.next": "what its courier and its writer are seen to raise",
 }
 

@@ -205,7 +205,7 @@ def test_a_field_without_a_comment_is_found(copy: Path) -> None:
     [
         ("server/v1/server_service.proto", "string contract_digest =", "contract_digest"),
         ("server/v1/server_service.proto", "rpc GetServerInfo(", "GetServerInfo"),
-        ("order/v1/order.proto", "string order_number =", ""),
+        ("delivery/v1/delivery.proto", "string order_number =", ""),
     ],
     ids=["a field of a STABLE method's answer", "a STABLE method", "a field that only BETA methods have"],
 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -220,3 +223,62 @@ async def test_each_version_of_an_order_has_its_step_whoever_moves_it_at_the_sam
     assert sum(kind == "LINES_CANCELLED" for _, kind, _, _ in _told(events)) == 8
     places = [event.cancellation for event in events if event.WhichOneof("detail") == "cancellation"]
     assert places == list((await market.get(buyer, order.order_id)).cancellations)
+
+
+@pytest.mark.parametrize("kept", [100, 4, 0])
+async def test_orders_from_before_the_table_have_the_steps_that_are_known_of_them(market: Market, kept: int) -> None:
+    """As the migration finds them: with all events in the outbox, the last ones, or none."""
+    buyer, shop = await market.buyer(), await market.shop()
+    variant = await market.variant(shop)
+    delivered = (await market.paid(buyer, (variant, 3))).orders[0]
+    await market.cancel(buyer, delivered.order_id, (delivered.items[0].item_id, 1))
+    await _deliver(market, shop, delivered.order_id)
+    rejected = (await market.paid(buyer, (variant, 1))).orders[0]
+    await market.reject(shop, rejected.order_id, note="no more")
+    waiting = (await market.place(buyer, (variant, 1))).orders[0]
+    orders = (delivered, rejected, waiting)
+    before = [await _events(market, buyer, order.order_id) for order in orders]
+    await market.execute(
+        "DELETE FROM outbox_events e WHERE aggregate = 'order' AND seq <= (SELECT last_seq FROM aggregate_sequences s"
+        " WHERE s.aggregate_id = e.aggregate_id) - $1",
+        kept,
+    )
+    await market.execute("DELETE FROM order_events")
+    migration = _migration("0047_keep_order_events")
+    for statement in (migration._FROM_OUTBOX, migration._FROM_ORDERS):
+        await market.execute(statement)
+    for order, whole in zip(orders, before, strict=True):
+        found = await _events(market, buyer, order.order_id)
+        numbers = [event.number for event in found]
+        assert numbers == sorted(set(numbers))
+        of_the_order = {"DELIVERY_CREATED", "COURIER_ASSIGNED", "REFUNDED"}
+        known = [event for event in whole if kept == 100 or event.number > len(whole) - kept]
+        known = [
+            event
+            for event in whole
+            if event in known or _Kind.Name(event.kind).removeprefix("ORDER_EVENT_KIND_") not in of_the_order
+        ]
+        assert _shown(found) == _shown(known)
+
+
+def _migration(name: str) -> ModuleType:
+    path = Path(__file__).parents[3] / "migrations" / "versions" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _shown(events: list[order_event_pb2.OrderEvent]) -> list[order_event_pb2.OrderEvent]:
+    """But for the numbers, and for who gave a courier something, which was nowhere kept."""
+    shown: list[order_event_pb2.OrderEvent] = []
+    for event in events:
+        bare = order_event_pb2.OrderEvent()
+        bare.CopyFrom(event)
+        bare.ClearField("number")
+        if event.kind == _Kind.ORDER_EVENT_KIND_COURIER_ASSIGNED:
+            bare.ClearField("actor")
+        shown.append(bare)
+    return shown
