@@ -1,5 +1,5 @@
-"""Money adds up: from a cart's lines over discounts, fees and taxes to what is to be paid, whatever is cancelled then, in
-whatever parts and order, in currencies with 0, 2 and 3 digits. All by the marketplace's own pure functions.
+"""Money adds up: from a cart's lines over discounts, fees and taxes to what is to be paid, whatever is cancelled then,
+in whatever parts and order, in currencies with 0, 2 and 3 digits. All by the marketplace's own pure functions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ NO_WORDS: Final = RenderedReceipt("", "")
 PRICES: Final = st.one_of(st.sampled_from((0, 1, 2, 3, 99, 333, 1_000, 10**7)), st.integers(0, 10**6))
 PIECES: Final = st.one_of(st.sampled_from((1, 2, 3, 7, 998, 999)), st.integers(1, 999))
 TAXES: Final = st.sampled_from((0, 1, 55_000, 70_000, 190_000, WHOLE))
-RATES: Final = st.one_of(st.sampled_from((1, 100_000, 166_700, 333_333, 500_000, 999_999, WHOLE)), st.integers(1, WHOLE))
+RATES: Final = st.one_of(
+    st.sampled_from((1, 100_000, 166_700, 333_333, 500_000, 999_999, WHOLE)), st.integers(1, WHOLE)
+)
 AMOUNTS: Final = st.one_of(st.sampled_from((1, 2, 99, 10**12)), st.integers(1, 10**7))
 LINES: Final = st.lists(st.tuples(PRICES, PIECES, TAXES, st.booleans()), min_size=1, max_size=4)
 SHOPS: Final = st.lists(st.tuples(LINES, st.sampled_from((0, 1, 490, 499, 10**5)), TAXES), min_size=1, max_size=3)

@@ -108,7 +108,6 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "ListReviews.page_token": APART,
     **{f"ListReviews.{field}": PUBLIC for field in ("product_ids", "seller_ids", "courier_ids")},
     **{f"GetRatingSummary.{field}": PUBLIC for field in ("product_id", "seller_id", "courier_id")},
-    "Login.guest_cart_token": NOT_YET,
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),

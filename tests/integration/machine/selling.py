@@ -35,7 +35,11 @@ class Selling(Table):
         for place, line in enumerate(order.lines):
             if line.left and self.dice.random() < 0.5:
                 lines[place] = self.dice.randint(1, line.left + self.seldom())
-        callers = {"buyer": self.stage.caller(order.group.buyer), "seller": self.seller(order), "admin": self.stage.admin}
+        callers = {
+            "buyer": self.stage.caller(order.group.buyer),
+            "seller": self.seller(order),
+            "admin": self.stage.admin,
+        }
         named = {self.item_id(order, place): pieces for place, pieces in lines.items()}
         before = order.state
         self.tell(f"the {who} cancels {lines or 'all'} of {self.told(order)}")
@@ -112,7 +116,7 @@ class Selling(Table):
         variant, price = self.dice.choice(range(len(VARIANTS))), self.dice.choice(PRICE)
         self.tell(f"variant {variant} costs {price}")
         self.model.price(variant, price)
-        self.run(self.stage.set_price(self.stage.variants[variant], price))
+        self.run(self.stage.set_price(self.stage.goods[variant], price))
 
     def later(self) -> None:
         """Time goes by, and jobs do what is due."""

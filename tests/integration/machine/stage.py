@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
+from google.protobuf.wrappers_pb2 import StringValue
 from marketd.auth.ports import MergeStrategy
 from marketd.cart import change, merge, promo_codes, read
 from marketd.cart import wiring as cart
@@ -54,7 +54,6 @@ from marketd.review import moderate, reply, write
 from marketd.review.count import Copies
 from marketd.review.model import ReviewKind, ReviewState
 from marketd.review.values import Judgement, NewReview, Review, ReviewChange
-from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.integration.machine import model
 from tests.integration.machine.books import Look
@@ -83,7 +82,7 @@ class Stage(Goods):
 
     buyers: list[Caller]
     shops: list[Shop]
-    variants: list[UUID]
+    goods: list[UUID]
     products: list[UUID]
     codes: list[UUID]
     guests: dict[Owner, Caller]
@@ -97,7 +96,9 @@ class Stage(Goods):
         settings = make_settings(tax_rate=str(TAX_PERCENT), delivery_fee_minor=FEE)
         parts = make_parts(tx, clock=clock, settings=settings)
         self.clock = clock
-        self.built = Built(parts, instead={"cart": partial(cart.build, quoter=lambda _parts: OneFee(), history=has_ordered)})
+        self.built = Built(
+            parts, instead={"cart": partial(cart.build, quoter=lambda _parts: OneFee(), history=has_ordered)}
+        )
         self._terms = QuoteTerms(
             currency=CURRENCY,
             history=has_ordered,
@@ -119,7 +120,7 @@ class Stage(Goods):
         self.buyers = [await self.buyer() for _ in range(BUYERS)]
         self.shops = [await self.shop() for _ in range(SHOPS)]
         made = [await self._variant(goods) for goods in VARIANTS]
-        self.variants, self.products = [each[0] for each in made], [each[1] for each in made]
+        self.goods, self.products = [each[0] for each in made], [each[1] for each in made]
         self.courier, self.courier_id = await self._courier()
         await self.settle()
         self.rewind = await Rewind.mark(self.tx)
@@ -183,7 +184,7 @@ class Stage(Goods):
 
     async def adjust(self, variant: int, delta: int) -> object | Refused:
         """AdjustStock by the seller."""
-        caller, adjustment = self.shops[VARIANTS[variant].shop].caller, Adjustment(self.variants[variant], delta)
+        caller, adjustment = self.shops[VARIANTS[variant].shop].caller, Adjustment(self.goods[variant], delta)
         return await self._do("adjust", lambda uow: stocks.adjust_stock(uow, caller, adjustment))
 
     # -- carts
@@ -203,23 +204,19 @@ class Stage(Goods):
 
     async def add(self, owner: Owner, variant: int, pieces: int) -> PricedCart | Refused:
         """AddCartItem."""
-        command = change.AddItem(self.variants[variant], pieces)
+        command = change.AddItem(self.goods[variant], pieces)
         said = await self._do("add", lambda uow: change.add_item(uow, self._owner(owner), command, self._pricing))
         return said if isinstance(said, Refused) else said.cart
 
     async def set(self, owner: Owner, item_id: UUID, pieces: int) -> PricedCart | Refused:
         """UpdateCartItem."""
         command = change.SetQuantity(item_id, pieces, "")
-        return await self._do(
-            "set", lambda uow: change.set_quantity(uow, self._owner(owner), command, self._pricing)
-        )
+        return await self._do("set", lambda uow: change.set_quantity(uow, self._owner(owner), command, self._pricing))
 
     async def remove(self, owner: Owner, item_id: UUID) -> PricedCart | Refused:
         """RemoveCartItem."""
         command = change.RemoveItem(item_id, allow_missing=False)
-        return await self._do(
-            "remove", lambda uow: change.remove_item(uow, self._owner(owner), command, self._pricing)
-        )
+        return await self._do("remove", lambda uow: change.remove_item(uow, self._owner(owner), command, self._pricing))
 
     async def clear(self, owner: Owner) -> PricedCart | Refused:
         """ClearCart."""
@@ -229,7 +226,7 @@ class Stage(Goods):
         """The items of the cart by their variants, by GetCart."""
         cart = await self.tx.read(lambda unit: read.find_cart(unit, self._owner(owner), self._pricing))
         items = () if cart is None else cart.cart.items
-        return {self.variants.index(item.variant_id): item.item_id for item in items}
+        return {self.goods.index(item.variant_id): item.item_id for item in items}
 
     async def merge(self, guest: Owner, buyer: Owner, strategy: str) -> merge.MergedCart | Refused:
         """MergeCarts."""
@@ -281,9 +278,7 @@ class Stage(Goods):
     async def apply(self, owner: Owner, number: int) -> PricedCart | Refused:
         """ApplyPromoCode, in whatever case."""
         text = f" code-{number}" if number % 2 else f"CODE-{number}"
-        return await self._do(
-            "apply", lambda uow: promo_codes.apply_code(uow, self._owner(owner), text, self._pricing)
-        )
+        return await self._do("apply", lambda uow: promo_codes.apply_code(uow, self._owner(owner), text, self._pricing))
 
     async def take_off(self, owner: Owner, number: int) -> PricedCart | Refused:
         """RemovePromoCode."""
@@ -353,9 +348,7 @@ class Stage(Goods):
 
     async def pick_up(self, delivery_id: UUID) -> object | Refused:
         """PickUpDelivery."""
-        return await self._do(
-            "pick_up", lambda uow: hand_over.pick_up(uow, self.courier, delivery_id, None, "", PACE)
-        )
+        return await self._do("pick_up", lambda uow: hand_over.pick_up(uow, self.courier, delivery_id, None, "", PACE))
 
     async def complete(self, delivery_id: UUID) -> object | Refused:
         """CompleteDelivery, with the buyer's code."""
@@ -370,7 +363,6 @@ class Stage(Goods):
         move = end.return_to_seller if comes_back else end.fail_delivery
         command = end.EndDelivery(delivery_id, FailureReason.BUYER_ABSENT, "", None, "")
         return await self._do("fail", lambda uow: move(uow, self.courier, command))
-
 
     # -- reviews
 
@@ -388,7 +380,7 @@ class Stage(Goods):
             "rewrite", lambda uow: write.update_review(uow, caller, new, self._copies, moderated=False)
         )
 
-    async def unwrite(self, author: Owner, review_id: UUID) -> None | Refused:
+    async def unwrite(self, author: Owner, review_id: UUID) -> Refused | None:
         """DeleteReview."""
         caller = self.buyers[author]
         return await self._do("unwrite", lambda uow: write.delete_review(uow, caller, review_id, self._copies))
