@@ -1,5 +1,5 @@
-"""Money adds up: from a cart's lines over discounts, fees and taxes to what is to be paid, whatever is cancelled then, in
-whatever parts and order, in currencies with 0, 2 and 3 digits. All by the marketplace's own pure functions.
+"""Money adds up: from a cart's lines over discounts, fees and taxes to what is to be paid, whatever is cancelled then,
+in whatever parts and order, in currencies with 0, 2 and 3 digits. All by the marketplace's own pure functions.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ INSERT INTO stock_movements
 SELECT movement_id, variant_id, seller_id, $8, quantity, quantity, reason, $9, $10, $7 FROM opened WHERE quantity > 0
 """
 
-# `locked` waits for the rows and sees their newest versions, and by those it is judged and counted. The UPDATE's own row
-# is first what the statement saw at its start, in its conditions and in the table's CHECKs, which would pass over pieces
-# that came back while it waited. One statement gives the outcome of every line.
+# `locked` waits for the rows and sees their newest versions, and by those it is judged and counted. The UPDATE's own
+# row is first what the statement saw at its start, in its conditions and in the table's CHECKs, which would pass over
+# pieces that came back while it waited. One statement gives the outcome of every line.
 _RESERVE = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[]) AS w(variant_id, quantity)

@@ -38,7 +38,7 @@ class Names(Protocol):
 
     buyers: list[Caller]
     shops: list[Shop]
-    variants: list[UUID]
+    goods: list[UUID]
     products: list[UUID]
     codes: list[UUID]
     courier_id: UUID
@@ -68,7 +68,7 @@ class Look:
         """It is what the model has."""
         stocks = {
             str(variant_id): [stock.on_hand, stock.reserved]
-            for variant_id, stock in zip(names.variants, model.stock, strict=True)
+            for variant_id, stock in zip(names.goods, model.stock, strict=True)
         }
         assert self.found["stocks"] == stocks
         orders = {
@@ -104,14 +104,14 @@ def cart_view(names: Names, cart: PricedCart) -> ShownCart:
     """The cart as Shelves.shown has it."""
     assert cart.subtotal.amount_minor == sum(item.line_total.amount_minor for item in cart.items)
     lines = {
-        names.variants.index(item.item.variant_id): (
+        names.goods.index(item.item.variant_id): (
             item.item.quantity,
             item.unit_price.amount_minor,
             tuple(problem.kind.value for problem in item.problems),
         )
         for item in cart.items
     }
-    off = {names.variants.index(variant_id): off for variant_id, off in cart.evaluation.line_discounts.items()}
+    off = {names.goods.index(variant_id): off for variant_id, off in cart.evaluation.line_discounts.items()}
     problems = {
         names.codes.index(problem.promo_code_id): problem.reason.value
         for problem in cart.evaluation.problems
@@ -127,7 +127,7 @@ def quote_view(names: Names, said: QuoteResult) -> Quoted:
     for package in said.quote.packages:
         lines = tuple(
             QuotedLine(
-                names.variants.index(line.variant_id), line.quantity, line.unit_price_minor, line.discount_amount_minor
+                names.goods.index(line.variant_id), line.quantity, line.unit_price_minor, line.discount_amount_minor
             )
             for line in package.lines
         )
@@ -146,7 +146,7 @@ def order_view(names: Names, order: Order) -> OrderView:
     """The order as Sold.view has it."""
     lines = tuple(
         (
-            names.variants.index(item.variant_id),
+            names.goods.index(item.variant_id),
             item.quantity,
             item.cancelled_quantity,
             item.unit_price_minor,

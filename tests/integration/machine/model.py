@@ -231,7 +231,7 @@ class Shelves:
             wanted = {"SUM": sum(both), "KEEP_MAX": max(both), "PREFER_GUEST": both[1], "PREFER_USER": both[0]}
             mine[variant].pieces = min(MOST_PIECES, wanted[strategy])
         codes = self.baskets[buyer].codes
-        dropped = []
+        dropped: list[int] = []
         for number in theirs.codes:
             if number in codes:
                 continue

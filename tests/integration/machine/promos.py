@@ -1,4 +1,4 @@
-"""What promo codes should take off, by plain fractions: the model's side of promotion/discounts.py and judge.py. Pure."""
+"""What promo codes should take off, by plain fractions: the model of promotion/discounts.py and judge.py. Pure."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def judge(
     *,
     has_ordered: bool,
 ) -> Judged:
-    """What the applied codes do for these lines. fees: by shop, None while nobody knows them. buyer: None for guests."""
+    """What the applied codes do for these lines. fees: by shop, None while unknown. buyer: None for guests."""
     problems = {}
     for number in applied:
         problem = _problem(codes[number], lines, now, buyer, has_ordered=has_ordered)

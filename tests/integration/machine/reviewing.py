@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from marketd.review.values import Review
 
 from tests.integration.machine.model import BUYERS, SHOPS
 from tests.integration.machine.ratings import KINDS
@@ -37,6 +40,7 @@ class Reviewing(Table):
         review_id, number = self.written[review], self.model.reviews.index(review)
         author = self.dice.choice(range(BUYERS)) if self.seldom() else review.author
         model, stage = self.model, self.stage
+        said: Coroutine[Any, Any, Review | Refused | None]
         move = self.dice.choice(("rewrite", "rewrite", "unwrite", "judge", "judge", "answer"))
         rating, state, shop = self.dice.choice(RATING), self.dice.choice(STATE), self.dice.choice(range(SHOPS))
         self.tell(f"review {number} ({review.kind}, {review.state}): {move} by {author}, {rating}, {state}, {shop}")

@@ -1,4 +1,4 @@
-"""The machine: Hypothesis chooses what people do next, the marketplace does it, and the model says what must come of it.
+"""The machine: Hypothesis chooses what people do next, the marketplace does it, the model says what must come of it.
 
 Every answer is compared with the model's, and after every step what the database holds. `marketd check`'s whole list is
 looked at every CHECK_STEPS steps.
@@ -41,7 +41,7 @@ class Machine(Shopping, Selling, Reviewing):
         model = self.model
         yield self.add, 6 if sum(len(basket.lines) for basket in model.baskets.values()) < 6 else 1
         yield self.quote, 5 if any(basket.lines for basket in model.baskets.values()) else 1
-        yield self.merge, 2
+        yield self.merge, 3
         yield self.code, 3 if len(model.codes) < 3 else 1
         if model.codes:
             yield self.apply, 4

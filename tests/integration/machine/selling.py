@@ -116,7 +116,7 @@ class Selling(Table):
         variant, price = self.dice.choice(range(len(VARIANTS))), self.dice.choice(PRICE)
         self.tell(f"variant {variant} costs {price}")
         self.model.price(variant, price)
-        self.run(self.stage.set_price(self.stage.variants[variant], price))
+        self.run(self.stage.set_price(self.stage.goods[variant], price))
 
     def later(self) -> None:
         """Time goes by, and jobs do what is due."""

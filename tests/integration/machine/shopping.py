@@ -22,7 +22,7 @@ VARIANT: Final = range(len(VARIANTS))
 FEW: Final = (1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 7, 12, 999)
 MANY: Final = (1, 2, 5, 997, 998, 999)
 PIECES: Final = (0, 0, 1, 1, 2, 3, 999)
-STRATEGY: Final = ("SUM", "SUM", "KEEP_MAX", "PREFER_GUEST", "PREFER_USER")
+STRATEGY: Final = ("SUM", "SUM", "SUM", "KEEP_MAX", "PREFER_GUEST", "PREFER_USER")
 PERCENT: Final = (Fraction(1, 10_000), Fraction(10), Fraction(1_667, 100), Fraction(50), Fraction(100))
 AMOUNT: Final = (1, 99, 500, 3_000, 10_000_000)
 MOST_GUESTS: Final = 6
@@ -34,7 +34,10 @@ class Shopping(Table):
     # -- carts
 
     def add(self) -> None:
-        owner, variant = self.owner(), self.dice.choice(VARIANT)
+        owner = self.owner()
+        bought = [variant for buyer in BUYER for variant in self.model.baskets[buyer].lines]
+        # A guest's cart is mostly like somebody's, so that merging them is worth it.
+        variant = self.mostly(bought, VARIANT) if owner < 0 else self.dice.choice(VARIANT)
         pieces = self.dice.choice(FEW if owner >= 0 else MANY)
         self.tell(f"{owner} adds {pieces} of variant {variant}")
         expected = self.model.add(owner, variant, pieces)
@@ -65,8 +68,8 @@ class Shopping(Table):
             self.tell(f"{owner} comes, who is a guest")
             self.cart("guest", owner, "OK", self.run(self.stage.open_guest(owner)))
             return
-        guest = self.mostly(guests, [*guests, *self.model.gone])
         baskets = self.model.baskets
+        guest = self.mostly([guest for guest in guests if baskets[guest].lines], [*guests, *self.model.gone])
         alike = [buyer for buyer in BUYER if guest in guests and baskets[buyer].lines.keys() & baskets[guest].lines]
         buyer = self.mostly(alike, BUYER)
         strategy = self.dice.choice(STRATEGY)
@@ -76,7 +79,7 @@ class Shopping(Table):
         if isinstance(expected, str) or isinstance(said, Refused):
             self.same("merge", expected, reason_of(said))
             return
-        variants = self.stage.variants
+        variants = self.stage.goods
         merged = {variants.index(line.variant_id): line.merged_quantity for line in said.report.lines}
         names = [f"CODE-{number}" for number in range(len(self.model.codes))]
         along, dropped = (
@@ -184,7 +187,7 @@ class Shopping(Table):
         assert not expected, f"the order was placed; expected {expected}"
         group = self.model.groups[-1]
         orders = sorted(said.orders, key=lambda order: order.seller_id)
-        variants = self.stage.variants
+        variants = self.stage.goods
         self.placed[group] = Placed(
             said.payment.payment_id,
             tuple(order.order_id for order in orders),
@@ -204,7 +207,8 @@ class Shopping(Table):
 
     def owner(self) -> Owner:
         """A buyer or a guest, seldom one who is gone."""
-        return self.mostly(list(self.model.baskets), [*self.model.baskets, *self.model.gone])
+        empty = [owner for owner, basket in self.model.baskets.items() if owner < 0 and not basket.lines]
+        return self.mostly([*self.model.baskets, *empty], [*self.model.baskets, *self.model.gone])
 
     def gone_or(self, owner: Owner, move: Callable[[], str]) -> str:
         """What comes of a move with a cart that may be gone."""

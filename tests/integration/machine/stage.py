@@ -82,7 +82,7 @@ class Stage(Goods):
 
     buyers: list[Caller]
     shops: list[Shop]
-    variants: list[UUID]
+    goods: list[UUID]
     products: list[UUID]
     codes: list[UUID]
     guests: dict[Owner, Caller]
@@ -120,7 +120,7 @@ class Stage(Goods):
         self.buyers = [await self.buyer() for _ in range(BUYERS)]
         self.shops = [await self.shop() for _ in range(SHOPS)]
         made = [await self._variant(goods) for goods in VARIANTS]
-        self.variants, self.products = [each[0] for each in made], [each[1] for each in made]
+        self.goods, self.products = [each[0] for each in made], [each[1] for each in made]
         self.courier, self.courier_id = await self._courier()
         await self.settle()
         self.rewind = await Rewind.mark(self.tx)
@@ -184,7 +184,7 @@ class Stage(Goods):
 
     async def adjust(self, variant: int, delta: int) -> object | Refused:
         """AdjustStock by the seller."""
-        caller, adjustment = self.shops[VARIANTS[variant].shop].caller, Adjustment(self.variants[variant], delta)
+        caller, adjustment = self.shops[VARIANTS[variant].shop].caller, Adjustment(self.goods[variant], delta)
         return await self._do("adjust", lambda uow: stocks.adjust_stock(uow, caller, adjustment))
 
     # -- carts
@@ -204,7 +204,7 @@ class Stage(Goods):
 
     async def add(self, owner: Owner, variant: int, pieces: int) -> PricedCart | Refused:
         """AddCartItem."""
-        command = change.AddItem(self.variants[variant], pieces)
+        command = change.AddItem(self.goods[variant], pieces)
         said = await self._do("add", lambda uow: change.add_item(uow, self._owner(owner), command, self._pricing))
         return said if isinstance(said, Refused) else said.cart
 
@@ -226,7 +226,7 @@ class Stage(Goods):
         """The items of the cart by their variants, by GetCart."""
         cart = await self.tx.read(lambda unit: read.find_cart(unit, self._owner(owner), self._pricing))
         items = () if cart is None else cart.cart.items
-        return {self.variants.index(item.variant_id): item.item_id for item in items}
+        return {self.goods.index(item.variant_id): item.item_id for item in items}
 
     async def merge(self, guest: Owner, buyer: Owner, strategy: str) -> merge.MergedCart | Refused:
         """MergeCarts."""

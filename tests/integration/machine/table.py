@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 from uuid import UUID
@@ -36,9 +37,9 @@ class Placed:
 
 
 class Table(RuleBasedStateMachine):
-    """`run` and `stage` come from whoever starts the machine; `done` counts what came of each move."""
+    """`loop` and `stage` come from whoever starts the machine; `done` counts what came of each move."""
 
-    run: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
+    loop: ClassVar[asyncio.AbstractEventLoop]
     stage: ClassVar[Stage]
     done: ClassVar[Counter[str]]
 
@@ -66,6 +67,10 @@ class Table(RuleBasedStateMachine):
             assert not violations, violations
 
     # -- in short
+
+    def run(self, move: Coroutine[Any, Any, T]) -> T:
+        """Have the marketplace do it."""
+        return self.loop.run_until_complete(move)
 
     def work(self) -> None:
         """Jobs that are due run, and events are handed on."""

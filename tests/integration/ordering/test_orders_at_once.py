@@ -11,7 +11,7 @@ from marketd.inventory import stocks
 from marketd.inventory.values import Adjustment
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.order import place
+from marketd.order import place, service
 from marketd.order.cancel import CancelOrder, cancel_order
 from marketd.order.model import CancellationReason
 from marketplace.cart.v1 import cart_service_pb2
@@ -69,7 +69,6 @@ async def test_of_two_first_orders_at_once_one_is_the_first(
         await market.call(buyer, market.carts.ClearCart, cart_service_pb2.ClearCartRequest())
 
     both = asyncio.Barrier(2)
-    has_ordered = place.has_ordered
 
     async def look_together(unit: UnitOfWork | ReadUnit, user_id: UUID, besides: UUID | None) -> bool:
         """Nobody has written when both look, unless one is kept from coming here until the other is done."""
@@ -78,7 +77,7 @@ async def test_of_two_first_orders_at_once_one_is_the_first(
                 await both.wait()
         except (TimeoutError, asyncio.BrokenBarrierError):
             await both.reset()
-        return await has_ordered(unit, user_id, besides)
+        return await service.has_ordered(unit, user_id, besides)
 
     monkeypatch.setattr(place, "has_ordered", look_together)
     if not is_locked:

@@ -15,9 +15,8 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 
 # The rows are locked in order first, and judged and counted as they are by then: the UPDATE's own row is first what the
-# statement saw at its start, in its conditions and in the table's CHECKs, which would pass over a use that was given back
-# while it waited. What does not hold any more is
-# not counted, and not used, and the caller finds out why.
+# statement saw at its start, in its conditions and in the table's CHECKs, which would pass over a use that was given
+# back while it waited. What does not hold any more is not counted, and not used, and the caller finds out why.
 _REDEEM: Final = """
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS w(promo_code_id, terms_version)
