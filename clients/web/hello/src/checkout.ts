@@ -85,7 +85,7 @@ export class Checkout {
       el("li", { class: "row" }, el("span", { class: "grow" }, each.shopName), el("span", {}, amount(each.total))),
     );
     const discounts = quote.discounts.map((each) =>
-      el("li", { class: "row", "data-discount": each.promoCode }, el("span", { class: "grow" }, each.description), el("span", {}, `− ${amount(each.amount)}`)),
+      el("li", { class: "row", "data-discount": each.promoCode }, el("span", { class: "grow" }, each.description), el("span", {}, `${amount(each.amount)} off`)),
     );
     const problems = quote.problems.map((problem) => el("li", { class: "problem" }, problem.message));
     const eta = quote.eta;

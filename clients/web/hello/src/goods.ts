@@ -63,7 +63,7 @@ function card(
   const foot = el("div", { class: "foot" });
   const price = el("p", {}, amount(product.price));
   const rating = ratingOf(clients, product, box);
-  const item = el("li", { class: "card" }, picture(product), el("h3", {}, product.title), price, foot, ...rating);
+  const item = el("li", { class: "card" }, picture(product), el("h3", {}, product.title), price, ...rating, foot);
   const put = async (variant: Variant): Promise<void> => {
     clearFailure(box);
     await whileBusy(foot, async () => {

@@ -3,7 +3,7 @@ import type { Product } from "../gen/marketplace/catalog/v1/product_pb.js";
 import type { Review } from "../gen/marketplace/review/v1/review_pb.js";
 import { showFailure } from "./alerts.js";
 import type { Clients } from "./clients.js";
-import { button, el, whileBusy } from "./dom.js";
+import { el } from "./dom.js";
 import { repeat } from "./repeat.js";
 
 const SHOWN = 3;
@@ -12,22 +12,24 @@ const SHOWN = 3;
 export function ratingOf(clients: Clients, product: Product, box: HTMLElement): HTMLElement[] {
   const { average, count } = product.rating ?? {};
   if (average === undefined || count === undefined || count === 0) return [];
-  const place = el("div", { class: "rating" });
-  const open = async (): Promise<void> => {
-    await whileBusy(place, async () => {
-      try {
-        const request = { productIds: [product.productId], pageSize: SHOWN };
-        const { reviews } = await repeat(() => clients.review.listReviews(request));
-        place.replaceChildren(el("ul", { class: "reviews", tabindex: -1 }, ...reviews.map((review) => said(review))));
-        place.querySelector("ul")?.focus();
-      } catch (error) {
-        showFailure(box, error);
-      }
-    });
-  };
-  const words = `${average.toFixed(1)} of 5 stars, ${count === 1 ? "one review" : `${count} reviews`}`;
-  place.append(button(`${stars(average)} ${average.toFixed(1)} (${count})`, open, { "aria-label": `${product.title}: ${words}. Read them` }));
+  const words = `${product.title}: ${average.toFixed(1)} of 5 stars, ${count === 1 ? "one review" : `${count} reviews`}`;
+  const list = el("ul", { class: "reviews" });
+  const summary = el("summary", { "aria-label": words }, `${stars(average)} ${average.toFixed(1)} (${count})`);
+  const place = el("details", { class: "rating" }, summary, list);
+  place.addEventListener("toggle", () => {
+    if (place.open && list.childElementCount === 0) void show(clients, product, list, box);
+  });
   return [place];
+}
+
+async function show(clients: Clients, product: Product, list: HTMLElement, box: HTMLElement): Promise<void> {
+  try {
+    const request = { productIds: [product.productId], pageSize: SHOWN };
+    const { reviews } = await repeat(() => clients.review.listReviews(request));
+    list.replaceChildren(...reviews.map((review) => said(review)));
+  } catch (error) {
+    showFailure(box, error);
+  }
 }
 
 function said(review: Review): HTMLLIElement {
