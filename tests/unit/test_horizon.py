@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from marketd.kernel.db.horizon import MAX_PACKED, Horizon
 from marketd.kernel.events.watch import ResetReason
@@ -22,6 +22,7 @@ def horizons(draw: st.DrawFn, most: int = 130) -> Horizon:
     return Horizon(end, tuple(sorted(end - each for each in below)))
 
 
+@settings(max_examples=40)
 @given(horizons())
 def test_what_is_packed_comes_back_and_what_does_not_fit_was_never_seen(horizon: Horizon) -> None:
     found, end = Horizon.unpack(b"?" + horizon.pack() + b"!", 1)
@@ -33,6 +34,7 @@ def test_what_is_packed_comes_back_and_what_does_not_fit_was_never_seen(horizon:
         assert found.sees(number) <= horizon.sees(number)
 
 
+@settings(max_examples=40)
 @given(horizons(), st.data())
 def test_a_later_horizon_has_a_higher_rank_and_has_seen_all_that_an_earlier_one_has(
     before: Horizon, data: st.DataObject
