@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from marketd.auth import service as auth
 from marketd.auth.ports import MergeLine, MergeOutcome, MergeReport, MergeStrategy
 from marketd.cart import repository
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
@@ -37,7 +38,9 @@ class MergedCart:
 async def merge_carts(
     uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy, pricing: Pricing
 ) -> MergedCart:
-    """Move the guest's cart into the account's. Raises NotFound when the guest's is gone."""
+    """Move the guest's cart into the account's. Raises NotFound when the guest's, or the account, is gone."""
+    # Whoever ends the account finds what came along, addresses in quotes above all; Login holds it already.
+    await auth.hold_active(uow, user_id)
     report = await merge_guest_cart(uow, user_id, guest_cart_id, strategy)
     if report is None:
         raise NotFound("guest cart", guest_cart_id)

@@ -104,11 +104,12 @@ SELECT c.cart_id, c.user_id FROM carts c WHERE c.user_id = $1 OR (c.cart_id = $2
 ORDER BY c.cart_id FOR UPDATE
 """
 
-# Whoever holds a cart is about to change it, or to take it along: it is left for the next time.
+# Whoever holds a cart is about to change it, or to take it along: it is left for the next time. Since nothing is waited
+# for, the order is that of the index.
 _SWEEP = """
 DELETE FROM carts WHERE cart_id IN (
   SELECT cart_id FROM carts WHERE user_id IS NULL AND create_time < $1 AND update_time < $1
-  ORDER BY cart_id LIMIT $2 FOR UPDATE SKIP LOCKED
+  ORDER BY create_time LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
 

@@ -324,3 +324,15 @@ async def test_what_is_added_in_the_midst_of_a_merge_is_refused_and_without_the_
     # Without the locks it was acknowledged, and its pieces are nowhere.
     assert isinstance(outcome, GuestCartGone) == locks
     assert _held(await market.cart(buyer)) == {variant: 2}
+
+
+async def test_an_account_that_has_ended_takes_no_cart_along(market: Market) -> None:
+    buyer, variant = await market.buyer(), await market.variant(await market.shop())
+    guest, token = await market.guest()
+    await market.add(guest, variant)
+    await market.quote(guest)
+    await market.execute("UPDATE accounts SET state = 'DELETED' WHERE user_id = $1", buyer.user_id)
+    with pytest.raises(NotFound):
+        await market.merge(buyer, token)
+    assert _held(await market.cart(guest)) == {variant: 1}
+    assert await market.value("SELECT count(*) FROM quotes WHERE user_id IS NOT NULL") == 0
