@@ -7,10 +7,8 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.decimal_pb2 import Decimal
-from marketplace.cart.v1 import cart_service_pb2
 from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
 
-from tests.e2e.matrix.recipes_goods import CART, shopper
 from tests.e2e.matrix.scenes import ADMIN, BUYER, GUEST, SELLER, Book, Scene
 from tests.worlds.matrix import Market
 from tests.worlds.things import Shop, money, new_key
@@ -87,16 +85,3 @@ async def validate_promo_code(market: Market, who: str) -> Scene:
     made = await new_promo_code(market)
     buyer, _ = await market.filled()
     return Scene(buyer, (promotion_service_pb2.ValidatePromoCodeRequest(code=made.code),))
-
-
-@CART.add("ApplyPromoCode", GUEST, BUYER)
-async def apply_promo_code(market: Market, who: str) -> Scene:
-    caller, code = await shopper(market, who), (await new_promo_code(market)).code
-    return Scene(caller, (cart_service_pb2.ApplyPromoCodeRequest(code=code, request_id=new_key()),))
-
-
-@CART.add("RemovePromoCode", GUEST, BUYER)
-async def remove_promo_code(market: Market, who: str) -> Scene:
-    caller, code = await shopper(market, who), (await new_promo_code(market)).code
-    await market.call(cart_service_pb2.ApplyPromoCodeRequest(code=code), caller)
-    return Scene(caller, (cart_service_pb2.RemovePromoCodeRequest(code=code, request_id=new_key()),))
