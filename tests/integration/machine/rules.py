@@ -44,7 +44,7 @@ class Machine(Shopping, Selling, Reviewing):
         yield self.merge, 3
         yield self.code, 3 if len(model.codes) < 3 else 1
         if model.codes:
-            yield self.apply, 4
+            yield self.apply, 5
         yield self.adjust, 2
         yield self.price, 1
         yield self.later, 1
@@ -53,7 +53,7 @@ class Machine(Shopping, Selling, Reviewing):
         if self.keys:
             yield self.order, 1
         if model.groups:
-            yield self.pay, 6 if any(group.waiting for group in model.groups) else 1
+            yield self.pay, 4 if any(group.waiting for group in model.groups) else 1
             yield self.cancel, 4 if self.going() else 1
             yield self.sell, 8 if self.going("PAID", "ACCEPTED") else 1
         if any(order.delivery or order.state == "READY" for order in model.orders):

@@ -13,7 +13,7 @@ END: Final = ("complete", "complete", "complete", "lost", "returned")
 SHARE: Final = (0, 1, 30, 50, 100, 101)
 DELTA: Final = (-3, 1, 2, 4, 9, 9)
 PRICE: Final = (0, 1, 99, 101, 333, 1_000, 250_000)
-MINUTES: Final = (1, 1, 16, 31, 61)
+MINUTES: Final = (1, 16, 31, 31, 61)
 
 
 class Selling(Table):

