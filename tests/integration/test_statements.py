@@ -44,25 +44,20 @@ from marketd.delivery.values import CourierFilter, DeliveryFilter, DeliveryOrder
 from marketd.inventory.model import MovementKind
 from marketd.inventory.repository import list_movements
 from marketd.inventory.values import MovementQuery
-from marketd.kernel.call.call import OnceKey
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
-from marketd.kernel.db import tail
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.horizon import Horizon
 from marketd.kernel.db.invariants import violations
-from marketd.kernel.db.tail import KeptAnswer
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.events.events import Job
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.media import repository as media
 from marketd.media.model import Purpose
 from marketd.order.history.repository import list_missed
+from marketd.order.lists import list_orders
 from marketd.order.model import OrderState
-from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
-from marketd.promotion.events import PromoCodeCreated
 from marketd.promotion.model import Funding, PromoCodeState
 from marketd.promotion.repository import codes
 from marketd.promotion.values import PromoCodeQuery
@@ -75,6 +70,7 @@ from marketd.seller import repository as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import SellerQuery
 
+from tests.integration.kernel_statements import write_tail
 from tests.integration.search_statements import searches
 from tests.integration.statements import Site, sites
 
@@ -177,7 +173,7 @@ def made_later() -> Iterator[tuple[str, Make]]:
         ):
             for newest_first in (True, False):
                 page = partial(list_orders, newest_first=newest_first)
-                yield "marketd.order.repository.list_orders", partial(_positional, page, orders, account_id, before, 9)
+                yield "marketd.order.lists.list_orders", partial(_positional, page, orders, account_id, before, 9)
         for account, followed, skip in product(
             (None, (ID, ()), (ID, (ID,))),
             (
@@ -373,7 +369,7 @@ def made_later() -> Iterator[tuple[str, Make]]:
     yield from searches()
     for is_answered, has_jobs, has_events in product((False, True), repeat=3):
         if is_answered or has_jobs or has_events:
-            written = partial(_write_tail, is_answered=is_answered, has_jobs=has_jobs, has_events=has_events)
+            written = partial(write_tail, is_answered=is_answered, has_jobs=has_jobs, has_events=has_events)
             yield "marketd.kernel.db.tail.write", written
     yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)
     for sweep in (
@@ -392,16 +388,6 @@ async def _positional(function: Callable[..., Awaitable[object]], *arguments: An
 
 async def _read_batch(states: Sequence[ProductState], behind: ExportedProduct | None, connection: Connection) -> object:
     return await exports.read_batch(connection, ID, states, behind, products=9, variants=9)
-
-
-async def _write_tail(connection: Connection, *, is_answered: bool, has_jobs: bool, has_events: bool) -> None:
-    uow = UnitOfWork(connection, NOW)
-    if has_jobs:
-        uow.enqueue(Job(kind="statements.test", payload={}))
-    if has_events:
-        uow.emit(PromoCodeCreated(promo_code_id=ID, seller_id=None))
-    key = OnceKey("account", "/method", str(ID), b"fingerprint")
-    await tail.write(uow, KeptAnswer(key, b"answer", KEEP) if is_answered else None, NOW)
 
 
 async def _in_unit(sweep: Callable[[UnitOfWork], Awaitable[int]], connection: Connection) -> object:

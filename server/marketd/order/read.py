@@ -8,7 +8,7 @@ from uuid import UUID
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.order import repository
+from marketd.order import lists, repository
 from marketd.order.access import viewer_of
 from marketd.order.values import Order, OrderFilter
 
@@ -42,7 +42,7 @@ async def list_orders(
     Whoever has sold sees what was sold also when the shop is closed or the role is gone, as in GetOrder.
     """
     account_id = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
-    return await repository.list_orders(
+    return await lists.list_orders(
         unit.connection,
         wanted,
         account_id,

@@ -9,7 +9,7 @@ from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.order import repository
+from marketd.order import lists, repository
 from marketd.order.codes import give_back_codes
 from marketd.order.end import end_order, lock_whole, stock_lines
 from marketd.order.events import (
@@ -140,12 +140,12 @@ async def goods_returned(uow: UnitOfWork, order_id: UUID) -> None:
 
 async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
     """What the account has bought and is not over, for auth's AccountHolder: `order K7QD-2XMP and 2 more`."""
-    return _named(await repository.first_open_bought(uow.connection, user_id))
+    return _named(await lists.first_open_bought(uow.connection, user_id))
 
 
 async def holds_seller(uow: UnitOfWork, seller_id: UUID) -> str | None:
     """What the shop has sold and is not over: `order K7QD-2XMP and 2 more`; None when nothing waits for it."""
-    return _named(await repository.first_open_sold(uow.connection, seller_id))
+    return _named(await lists.first_open_sold(uow.connection, seller_id))
 
 
 def _named(found: tuple[str, int] | None) -> str | None:
@@ -164,9 +164,9 @@ async def _locked(uow: UnitOfWork, order_id: UUID) -> Order:
 
 async def has_ordered(unit: UnitOfWork | ReadUnit, user_id: UUID, besides: UUID | None) -> bool:
     """Whether the account has an order that stands outside of the group `besides`, for promotion's BuyerHistory."""
-    return await repository.has_standing(unit.connection, user_id, besides)
+    return await lists.has_standing(unit.connection, user_id, besides)
 
 
 async def shows_media(connection: Connection, media_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
     """Those of the media that a line of an order shows, each with such an order, for media's LateHolder."""
-    return await repository.read_shown_media(connection, media_ids)
+    return await lists.read_shown_media(connection, media_ids)

@@ -430,8 +430,7 @@ async def test_what_only_the_server_says_is_not_read_in_whatever_carries_a_resou
     market: Market, method: str
 ) -> None:
     scene = await RECIPES[method].prepare(market, caller_for(RECIPES[method]))
-    request: Any = scene.bodies[0]
-    resource = getattr(request, CARRIERS[method])
+    resource = getattr(request := scene.bodies[0], CARRIERS[method])
     named = {f"{CARRIERS[method]}_id"} if method.rpartition("/")[2].startswith("Update") else set()
     owned = [name for name in _owned_of(resource.DESCRIPTOR) if name not in named]
     lie(resource, owned)

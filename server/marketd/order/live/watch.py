@@ -21,7 +21,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.events.watch import BEAT_SECONDS, Beat, ResetReason
 from marketd.kernel.values.clock import Clock
-from marketd.order import repository as orders
+from marketd.order import lists
 from marketd.order.history import repository
 from marketd.order.history.values import FollowedEvent
 from marketd.order.live.hub import OrderHub, Watcher
@@ -180,7 +180,7 @@ async def _snapshot(following: Following, unit: ReadUnit) -> tuple[Place, Orders
     wanted = following.wanted if following.wanted.states else replace(following.wanted, states=OPEN)
     async with unit.connection.transaction(isolation="repeatable_read", readonly=True):
         horizon = await repository.read_horizon(unit.connection)
-        found = await orders.list_orders(
+        found = await lists.list_orders(
             unit.connection, wanted, following.account_id, None, SNAPSHOT_SIZE + 1, in_hands=False
         )
     shown = tuple(found[:SNAPSHOT_SIZE])
