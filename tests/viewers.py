@@ -181,6 +181,8 @@ def standing(viewer: Viewer, message: Any) -> str:
             return "owner"
         case "Seller" if kind not in ("admin", "service"):
             return "owner" if me and message.owner_user_id == me else "everybody"
+        case "Review" if kind not in ("admin", "service"):
+            return "author" if me and message.author_user_id == me else "everybody"
         case "Media" if kind != "admin":
             return "owner" if me and message.owner_user_id == me else "everybody"
         case "Courier" if kind != "admin":

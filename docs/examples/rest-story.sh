@@ -1,6 +1,6 @@
 #!/bin/sh
-# A purchase from the first login to the door, by curl alone. It opens a shop, hires a courier, and buys; what it makes
-# stays. Python reads fields out of the answers, as jq would.
+# A purchase from the first login to the door, by curl alone. It opens a shop, hires a courier, fills a guest's cart,
+# signs in, buys, and reviews; what it makes stays. Python reads fields out of the answers, as jq would.
 #   sh docs/examples/rest-story.sh http://127.0.0.1:50052
 # signs in as the demo's admin; anywhere else ADMIN_EMAIL and ADMIN_PASSWORD say who approves shops and couriers.
 set -eu
@@ -95,10 +95,14 @@ COURIER=$(again courier)
 call POST /v1/shifts:start "$COURIER" '{}' shift >/dev/null
 step a courier starts the shift
 
-BUYER=$(register buyer)
+CODE=TEA-$RUN
+call POST /v1/promoCodes "$OWNER" "{\"code\": \"$CODE\", \"sellerId\": \"$SHOP\", \"kind\": \"PROMO_CODE_KIND_FIXED\",
+  \"amount\": {\"currencyCode\": \"EUR\", \"units\": \"2\"}, \"perUserLimit\": 1}" code >/dev/null
+step the shop makes a promo code
+
 expect "Teapot $RUN" "$(call GET "/v1/products/$PRODUCT_ID" '' | field product.title)"
 expect "$PRODUCT_ID" "$(call GET "/v1/products?sellerIds=$SHOP&pageSize=1" '' | field products.0.productId)"
-step the buyer finds it in the list
+step somebody without an account finds it in the list
 
 found() {
   [ "$(call POST /v1/products:search '' "{\"query\": \"teapot $RUN\", \"pageSize\": 1}" |
@@ -107,18 +111,28 @@ found() {
 until_ok found
 step and by searching
 
-call POST /v1/cart/items "$BUYER" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
-call POST /v1/cart/items "$BUYER" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
+GUEST=$(call POST /v1/guestCarts '' '{}' | field guestToken)
+call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
+call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
+expect 2 "$(call GET /v1/cart "$GUEST" | field cart.items.0.quantity)"
+call POST /v1/cart/promoCodes "$GUEST" "{\"code\": \"$CODE\"}" >/dev/null
+step two go into a guest\'s cart, though the call was repeated
+
+register buyer >/dev/null
+BUYER=$(call POST /v1/auth:login '' "{\"login\": \"buyer-$RUN@story.example\", \"password\": \"a long passphrase of buyer\",
+  \"guestCartToken\": \"$GUEST\"}" | field tokens.accessToken)
 expect 2 "$(call GET /v1/cart "$BUYER" | field cart.items.0.quantity)"
-step two go into the cart, though the call was repeated
+step the guest signs in, and the cart comes along
 
 QUOTE=$(call POST /v1/cart:quote "$BUYER" "{\"address\": $(place Ada 52.531 13.410)}")
 TOTAL=$(echo "$QUOTE" | python3 -S -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["total"]))')
-step a quote
+expect 2 "$(echo "$QUOTE" | field discountAmount.units)"
+step a quote, with the discount
 
 GROUP=$(call POST /v1/orders "$BUYER" \
   "{\"quoteToken\": \"$(echo "$QUOTE" | field quoteToken)\", \"expectedTotal\": $TOTAL}" order)
 ORDER=$(echo "$GROUP" | field orderGroup.orders.0.orderId)
+ITEM=$(echo "$GROUP" | field orderGroup.orders.0.items.0.itemId)
 call POST "/v1/payments/$(echo "$GROUP" | field orderGroup.payment.paymentId):confirm" "$BUYER" \
   '{"paymentMethod": {"sandbox": "ok"}}' payment >/dev/null
 expect ORDER_STATE_PAID "$(call GET "/v1/orders/$ORDER" "$BUYER" | field order.state)"
@@ -158,8 +172,8 @@ done
 until_ok saw '"position"'
 step the courier rides, and the buyer sees where
 
-CODE=$(call GET "/v1/deliveries/$DELIVERY" "$BUYER" | field delivery.dropoffCode)
-call POST "/v1/deliveries/$DELIVERY:complete" "$COURIER" "{\"code\": \"$CODE\"}" complete >/dev/null
+DOOR=$(call GET "/v1/deliveries/$DELIVERY" "$BUYER" | field delivery.dropoffCode)
+call POST "/v1/deliveries/$DELIVERY:complete" "$COURIER" "{\"code\": \"$DOOR\"}" complete >/dev/null
 until_ok saw DELIVERY_STATE_CLOSED
 wait "$WATCH"                      # the watch ends by itself when the delivery is closed
 delivered() {
@@ -172,3 +186,9 @@ for state in PAID ACCEPTED READY OUT_FOR_DELIVERY DELIVERED; do
   until_ok grep -q "ORDER_STATE_$state\"" "$WORK/order.ndjson"
 done
 step the order\'s watch told every state
+
+REVIEW=$(call POST /v1/reviews "$BUYER" "{\"kind\": \"REVIEW_KIND_PRODUCT\", \"orderItemId\": \"$ITEM\", \"rating\": 5,
+  \"text\": \"Pours without a drip.\"}" review | field review.reviewId)
+call POST "/v1/reviews/$REVIEW:reply" "$OWNER" '{"text": "It was made by people who spill."}' reply >/dev/null
+expect 1 "$(call GET "/v1/products/$PRODUCT_ID/rating" '' | field ratingSummary.count)"
+step the buyer reviews it, and the shop replies

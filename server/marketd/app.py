@@ -16,6 +16,7 @@ from marketd.audit import wiring as audit
 from marketd.auth import wiring as auth
 from marketd.auth.letters import revealer
 from marketd.cart import wiring as cart
+from marketd.cart.basket import callers_cart
 from marketd.cart.merge import merge_guest_cart
 from marketd.cart.service import owner_deleted as cart_owner_deleted
 from marketd.catalog import wiring as catalog
@@ -26,6 +27,7 @@ from marketd.delivery.follow_accounts import courier_deleted, courier_lost_acces
 from marketd.delivery.follow_accounts import holds_account as courier_holds_account
 from marketd.delivery.proofs import may_read as may_read_proof
 from marketd.delivery.quote import flat_fee_quoter
+from marketd.delivery.service import set_rating as courier_set_rating
 from marketd.inventory import wiring as inventory
 from marketd.kernel import invariants as kernel
 from marketd.kernel.slice import Room
@@ -34,6 +36,7 @@ from marketd.media import wiring as media
 from marketd.media.delete import owner_deleted as media_owner_deleted
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import has_ordered
 from marketd.order.service import holds_account as order_holds_account
 from marketd.order.service import holds_seller as order_holds_seller
 from marketd.order.service import shows_media as order_shows_media
@@ -41,6 +44,9 @@ from marketd.payment import wiring as payment
 from marketd.payment.providers.choose import providers_of
 from marketd.process.assemble import assemble
 from marketd.process.process import App
+from marketd.promotion import wiring as promotion
+from marketd.review import wiring as review
+from marketd.review.follow_accounts import author_deleted
 from marketd.seller import wiring as seller
 from marketd.seller.follow_owner import owner_deleted, owner_lost_access
 from marketd.seller.service import holds_account as seller_holds_account
@@ -62,16 +68,18 @@ SLICES: Final = (
             merge_guest_cart=merge_guest_cart,
             holders=(order_holds_account, seller_holds_account, courier_holds_account),
             access_ended=(owner_lost_access, courier_lost_access),
-            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted, media_owner_deleted),
+            account_ended=(owner_deleted, courier_deleted, cart_owner_deleted, author_deleted, media_owner_deleted),
         ),
     ),
     Room(media, partial(media.build, readers=(may_read_proof,), late_holders=(order_shows_media,))),
     Room(seller, partial(seller.build, holders=(order_holds_seller,))),
     Room(inventory, partial(inventory.build, shown_under=CACHE_TAG)),
     Room(catalog, catalog.build),
-    Room(cart, partial(cart.build, quoter=flat_fee_quoter)),
+    Room(promotion, partial(promotion.build, callers_cart=callers_cart, history=has_ordered)),
+    Room(cart, partial(cart.build, quoter=flat_fee_quoter, history=has_ordered)),
     Room(payment, partial(payment.build, orders=PaidOrders.of, providers=providers_of)),
     Room(order, partial(order.build, providers=providers_of)),
+    Room(review, partial(review.build, couriers=courier_set_rating, shown_under=CACHE_TAG)),
     Room(delivery, delivery.build),
     Room(tracking, tracking.build),
     Room(admin, partial(admin.build, audited=lambda: audited_words(access_table()))),

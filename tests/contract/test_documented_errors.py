@@ -33,11 +33,16 @@ _CONVERT = ".convert"
 # What the source seems to raise and the rpc never does, by the end of the method's name: (reason, why not).
 NEVER: Mapping[str, tuple[tuple[str, str], ...]] = {
     "AuthService/Register": (("NOT_FOUND", "the account that is read was made in the same transaction"),),
+    "OrderService/PlaceOrder": (
+        ("NOT_FOUND", "the account that completes a guest's quote is held with the quote"),
+        ("ILLEGAL_TRANSITION", "an order of which nothing is to be paid was made as one that may become PAID"),
+    ),
 }
 # Where a refusal is raised that came as a value, and what is known of it.
 OPAQUE: Mapping[str, str] = {
     "marketd.kernel.db.transactor.answer": "what its work returns instead of raising it: Verify's wrong code",
     "marketd.kernel.db.transactor._translate": "the driver's own errors, which are bugs",
+    "marketd.order.live.watch.news": "the database's absence, as the hub has met it",
     "marketd.tracking.uplink.stream.next": "what its courier and its writer are seen to raise",
 }
 

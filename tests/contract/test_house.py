@@ -86,6 +86,13 @@ def test_no_file_of_ours_is_longer_than_one_subject() -> None:
     assert [name for name in ours if len((ROOT / name).read_text().splitlines()) > MOST_LINES] == []
 
 
+def test_long_forms_are_marked_in_their_own_file() -> None:
+    """`make check` imports no file of tests whose text has no such mark (tests/conftest.py)."""
+    others = [name for name in tracked() if name.startswith("tests/") and not Path(name).name.startswith("test_")]
+    marks = re.compile(r"\bmark\.(?:faults|alone)\b")
+    assert [name for name in others if name.endswith(".py") and marks.search((ROOT / name).read_text())] == []
+
+
 def test_ruff_finds_nothing() -> None:
     passes("ruff", "check", ".")
 
@@ -198,7 +205,7 @@ def test_a_field_without_a_comment_is_found(copy: Path) -> None:
     [
         ("server/v1/server_service.proto", "string contract_digest =", "contract_digest"),
         ("server/v1/server_service.proto", "rpc GetServerInfo(", "GetServerInfo"),
-        ("order/v1/order.proto", "string order_number =", ""),
+        ("delivery/v1/delivery.proto", "string order_number =", ""),
     ],
     ids=["a field of a STABLE method's answer", "a STABLE method", "a field that only BETA methods have"],
 )

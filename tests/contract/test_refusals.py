@@ -114,10 +114,6 @@ def test_what_is_there_only_sometimes_is_there_and_is_missing() -> None:
 # Reasons of slices that are not there yet.
 _TO_COME = frozenset(
     {
-        "PROMO_NOT_FOUND",
-        "PROMO_EXPIRED",
-        "PROMO_EXHAUSTED",
-        "PROMO_NOT_APPLICABLE",
         "OFFER_TAKEN",
         "OFFER_EXPIRED",
     }

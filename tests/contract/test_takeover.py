@@ -14,8 +14,9 @@ from marketd.auth import service
 from tests.worlds.takeover import FUNCTIONS, GUARDS
 
 _READS = ("Get", "List", "BatchGet")
-# What others may know of auth: its door, its events, the ports that it declares; and what puts a process together.
-_DOORS = {"marketd.auth", "marketd.auth.events", "marketd.auth.ports", "marketd.auth.service"}
+# What others may know of auth: its door, its events, the ports that it declares, how their values look as messages; and
+# what puts a process together.
+_DOORS = {"marketd.auth", "marketd.auth.convert", "marketd.auth.events", "marketd.auth.ports", "marketd.auth.service"}
 _ASSEMBLY = {"app", "process", "commands"}
 _ROOT = Path(marketd.__file__).parent
 

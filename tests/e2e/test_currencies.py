@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from google.protobuf.message import Message
+from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd import app as composition
 from marketd.kernel.call.caller import Role
@@ -16,8 +17,9 @@ from marketd.kernel.values.money import Money
 from marketd.kernel.wire import from_money, to_money
 from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
-from marketplace.order.v1 import order_service_pb2
+from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
+from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
 
 from tests.canary_looks import look_into
 from tests.worlds.matrix import Market
@@ -109,6 +111,40 @@ async def test_the_whole_story_is_told_in_each_currency(market: Abroad) -> None:
         )
         await market.call(refund, market.admin)
     assert await market.value("SELECT refunded_amount_minor FROM payments") == total
+
+
+async def test_codes_take_off_whole_minor_units_of_each_currency(market: Abroad) -> None:
+    """12.5 % of 3 × 12,505 is 4,689.375: 4,689 minor units, of which 1,563 go with each piece that is cancelled."""
+    offered, buyer = await market.product(), await market.person(Role.BUYER)
+    percent, free = promo_code_pb2.PROMO_CODE_KIND_PERCENT, promo_code_pb2.PROMO_CODE_KIND_FREE_DELIVERY
+    for code in (
+        promo_code_pb2.PromoCode(code="ABROAD-PERCENT", kind=percent, stackable=True, percent=Decimal(value="12.5")),
+        promo_code_pb2.PromoCode(code="ABROAD-FREE_DELIVERY", kind=free, stackable=True),
+    ):
+        await market.call(
+            promotion_service_pb2.CreatePromoCodeRequest(request_id=new_key(), promo_code=code), market.admin
+        )
+    await market.call(cart_service_pb2.AddCartItemRequest(variant_id=offered.variant_id, quantity=3), buyer)
+    await market.call(cart_service_pb2.ApplyPromoCodeRequest(code="abroad-percent"), buyer)
+    cart = (await market.call(cart_service_pb2.ApplyPromoCodeRequest(code="abroad-free_delivery"), buyer)).cart
+    assert (market.minor(cart.discount_amount), market.minor(cart.total)) == (4_689, 32_826)
+    quote = await market.call(cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)), buyer)
+    assert (market.minor(quote.delivery_discount_amount), market.minor(quote.total)) == (FEE_MINOR, 32_826)
+    place = order_service_pb2.PlaceOrderRequest(
+        request_id=new_key(), quote_token=quote.quote_token, expected_total=quote.total
+    )
+    group = (await market.call(place, buyer)).order_group
+    await market.call(payment(group), buyer)
+    (order,) = group.orders
+    for pieces, amount, standing, state in ((1, 10_942, 3_126, "PAID"), (2, 21_884, 0, "CANCELLED")):
+        line = order_service_pb2.CancelledLine(item_id=order.items[0].item_id, quantity=pieces)
+        cancel = order_service_pb2.CancelOrderRequest(request_id=new_key(), order_id=order.order_id, lines=[line])
+        order = (await market.call(cancel, buyer)).order
+        assert market.minor(order.cancellations[-1].amount) == amount
+        assert market.minor(order.promotions[0].discount_amount) == standing
+        assert order_pb2.OrderState.Name(order.state) == f"ORDER_STATE_{state}"
+    assert market.minor(order.cancelled_amount) == market.minor(order.total) == 32_826
+    assert await market.value("SELECT sum(usage_count) FROM promo_codes") == 0
 
 
 async def _imported(market: Abroad) -> str:

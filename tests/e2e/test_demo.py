@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marketd.demo.defaults import PRODUCTS, TRACE
+from marketd.demo.customers import read_reviews, write_reviews
+from marketd.demo.defaults import CODE, PRODUCTS, SHOP_CODE, TRACE
 from marketd.demo.pictures import decorate
 from marketd.demo.presentation import JsonScreen
 from marketd.demo.records import DemoOptions
@@ -25,6 +26,8 @@ from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
+from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 from marketplace_client import MarketplaceClient, watch_order
 
@@ -47,13 +50,19 @@ STEPS = [
     "export",
     "picture",
     "search",
+    "second_shop",
+    "codes",
     "browse",
-    "cart",
+    "account",
+    "guest",
+    "merge",
     "quote",
     "place",
     "pay",
+    "cancel",
     "accept",
     "ready",
+    "vouchers",
     "courier",
     "shift",
     "assign",
@@ -62,6 +71,8 @@ STEPS = [
     "complete",
     "watch",
     "order",
+    "review",
+    "reply",
     "end_shift",
     "summary",
 ]
@@ -99,7 +110,7 @@ async def test_the_whole_story_holds_and_holds_again_on_the_same_server(
 ) -> None:
     for trace, points in ((TRACE, 358), (a_faulty_recording(tmp_path), 62)):
         held, lines = await played(app, admin, PRODUCTS, trace)
-        assert held, lines[-2]
+        assert held, [line for line in lines if not line["ok"]]
         assert [line["step"] for line in lines] == STEPS
         summary = lines[-1]
         assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"] == points
@@ -122,7 +133,7 @@ async def test_the_story_holds_with_recorded_traces_and_real_catalogs(
     if not (products.exists() and trace.exists()):
         pytest.skip(f"{products.name} or {trace.name} is not on this machine")
     held, lines = await played(app, admin, products, trace)
-    assert held, lines[-2]
+    assert held, [line for line in lines if not line["ok"]]
     summary = lines[-1]
     assert summary["positions_sent"] == summary["positions_stored"] + summary["positions_rejected"]
 
@@ -144,10 +155,35 @@ async def test_seeding_again_adds_nothing(app: App, admin: tuple[str, str]) -> N
     second = await seed(target, *admin)
     async with signed_in(target, *admin) as client:
         after = Counter([product.seller_id async for product in client.products(request)])
+        codes = (await client.promotion.ListPromoCodes(promotion_service_pb2.ListPromoCodesRequest())).promo_codes
+    assert {code.code: code.funded_by for code in codes} == {
+        CODE: promo_code_pb2.PROMO_CODE_FUNDING_PLATFORM,
+        SHOP_CODE: promo_code_pb2.PROMO_CODE_FUNDING_SELLER,
+    }
     assert first == second
     assert len(first.shops) == 3
     assert before == after
     assert set(before) == {shop.seller_id for shop in first.shops}
+
+
+async def test_customers_say_what_they_got_was_like_once(app: App, admin: tuple[str, str]) -> None:
+    target = f"127.0.0.1:{app.port}"
+    logins = await seed(target, *admin)
+    said = read_reviews()
+    assert await write_reviews(target, logins) == len(said)
+    assert await write_reviews(target, logins) == 0
+    request = catalog_service_pb2.SearchProductsRequest(order_by="rating", page_size=100)
+    async with MarketplaceClient(target, plaintext=True) as client:
+        products = (await client.catalog.SearchProducts(request)).products
+        averages = [product.rating.average for product in products if product.rating.count]
+        listing = review_service_pb2.ListReviewsRequest(product_ids=[products[0].product_id])
+        shown = (await client.review.ListReviews(listing)).reviews
+        of_shops = review_service_pb2.ListReviewsRequest(seller_ids=[shop.seller_id for shop in logins.shops])
+        reviewed = {review.seller_id for review in (await client.review.ListReviews(of_shops)).reviews}
+    assert averages == sorted(averages, reverse=True)
+    assert len(averages) >= len(products) / 3
+    assert {review.author_name for review in shown} <= {each.by for each in said}
+    assert reviewed == {shop.seller_id for shop in logins.shops}
 
 
 async def test_shops_get_pictures_of_their_own_once(app: App, admin: tuple[str, str], tmp_path: Path) -> None:

@@ -12,15 +12,18 @@ from typing import Any, Final
 from google.type import money_pb2
 from marketd.kernel.db.failpoints import Failpoint
 from marketplace.auth.v1 import user_service_pb2
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
+from marketplace.review.v1 import review_pb2, review_service_pb2
 
 from tests.worlds.faults import World
-from tests.worlds.lines import Account, Lines, as_role, register
+from tests.worlds.lines import Account, Lines, as_role, open_guest_cart, register
 from tests.worlds.things import CURRENCY, new_courier, new_key, new_product, new_shop, payment
 
 
@@ -61,6 +64,15 @@ async def _create_seller(world: World, lines: Lines) -> Scene:
 
 async def _create_product(world: World, lines: Lines) -> Scene:
     return Scene(world.seller, new_product(3))
+
+
+async def _create_promo_code(world: World, lines: Lines) -> Scene:
+    code = promo_code_pb2.PromoCode(
+        code=f"C-{new_key()[:13]}",
+        kind=promo_code_pb2.PROMO_CODE_KIND_FIXED,
+        amount=money_pb2.Money(currency_code=CURRENCY, units=5),
+    )
+    return Scene(world.seller, promotion_service_pb2.CreatePromoCodeRequest(request_id=new_key(), promo_code=code))
 
 
 async def _upsert_variants(world: World, lines: Lines) -> Scene:
@@ -137,6 +149,19 @@ async def _refund_payment(world: World, lines: Lines) -> Scene:
     return Scene(world.admin, request)
 
 
+async def _create_review(world: World, lines: Lines) -> Scene:
+    courier, buyer, delivery_id = await _picked_up(world, lines)
+    complete = delivery_service_pb2.CompleteDeliveryRequest(
+        request_id=new_key(), delivery_id=delivery_id, code=await world.code(lines, buyer, delivery_id)
+    )
+    delivery = (await as_role(lines, courier, complete)).delivery
+    order = (await lines.settled(buyer, order_service_pb2.GetOrderRequest(order_id=delivery.order_id))).order
+    review = review_pb2.Review(
+        kind=review_pb2.REVIEW_KIND_PRODUCT, order_item_id=order.items[0].item_id, rating=5, text="Good."
+    )
+    return Scene(buyer, review_service_pb2.CreateReviewRequest(request_id=new_key(), review=review))
+
+
 async def _create_courier(world: World, lines: Lines) -> Scene:
     return Scene(await register(lines), new_courier())
 
@@ -158,6 +183,13 @@ async def _pick_up(world: World, lines: Lines) -> Scene:
     delivery = await world.assigned(lines, buyer, await world.product(lines, 3), courier_id)
     request = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=delivery.delivery_id)
     return Scene(courier, request)
+
+
+async def _merge_carts(world: World, lines: Lines) -> Scene:
+    buyer, goods = await register(lines), await world.product(lines, 3)
+    guest = await open_guest_cart(lines)
+    await as_role(lines, guest, cart_service_pb2.AddCartItemRequest(variant_id=goods.variant_id, quantity=2))
+    return Scene(buyer, cart_service_pb2.MergeCartsRequest(request_id=new_key(), guest_token=guest.token))
 
 
 async def _picked_up(world: World, lines: Lines) -> tuple[Account, Account, str]:
@@ -201,6 +233,8 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "/marketplace.catalog.v1.CatalogService/BatchUpsertVariants": Recipe("catalog.upsert_variants", _upsert_variants),
     "/marketplace.inventory.v1.InventoryService/SetStock": Recipe("inventory.set_stock", _set_stock),
     "/marketplace.inventory.v1.InventoryService/AdjustStock": Recipe("inventory.adjust_stock", _adjust_stock),
+    "/marketplace.cart.v1.CartService/MergeCarts": Recipe("cart.merge", _merge_carts),
+    "/marketplace.promotion.v1.PromotionService/CreatePromoCode": Recipe("promotion.create", _create_promo_code),
     "/marketplace.order.v1.OrderService/PlaceOrder": Recipe("order.place", _place_order),
     "/marketplace.order.v1.OrderService/CancelOrder": Recipe("order.cancel", _cancel_order),
     "/marketplace.payment.v1.PaymentService/CreatePayment": Recipe("payment.create", _create_payment),
@@ -218,6 +252,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         _refund_payment,
         ((Failpoint.AFTER_COMMIT, "payment.begin_refund"), (Failpoint.AFTER_COMMIT, "sandbox.refund")),
     ),
+    "/marketplace.review.v1.ReviewService/CreateReview": Recipe("review.create", _create_review),
     "/marketplace.delivery.v1.CourierService/CreateCourier": Recipe("courier.create", _create_courier),
     "/marketplace.delivery.v1.CourierService/StartShift": Recipe("courier.start_shift", _start_shift),
     "/marketplace.delivery.v1.CourierService/EndShift": Recipe("courier.end_shift", _end_shift),

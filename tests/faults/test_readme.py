@@ -49,8 +49,23 @@ def uploads(pasted: Pasted) -> None:
     assert [size["name"] for size in sizes] == ["thumb", "card", "full"]
 
 
-def signs_in(pasted: Pasted) -> None:
+def keeps_it(pasted: Pasted) -> None:
     assert pasted.output == ""
+
+
+def fills_a_cart(pasted: Pasted) -> None:
+    assert json.loads(pasted.output)["cart"]["items"][0]["quantity"] == 2
+
+
+def takes_a_tenth_off(pasted: Pasted) -> None:
+    cart = json.loads(pasted.output)["cart"]
+    assert [code["code"] for code in cart["promoCodes"]] == ["WELCOME10"]
+    assert cart["guest"] is True
+
+
+def places_an_order(pasted: Pasted) -> None:
+    (order,) = json.loads(pasted.output)["orderGroup"]["orders"]
+    assert [each["fundedBy"] for each in order["promotions"]] == ["PROMO_CODE_FUNDING_PLATFORM"]
 
 
 def shows_orders(pasted: Pasted) -> None:
@@ -76,7 +91,10 @@ LOOKS: dict[str, Callable[[Pasted], None]] = {
     r"grpcurl .*\"pageSize\": 2.* marketplace\.catalog\.v1\.CatalogService/ListProducts": shows_two_products,
     r"grpcurl .*\"query\": \"cofee\".*/SearchProducts": corrects_the_slip,
     r"grpcurl .*\"query\": \"cof\".*/SuggestProducts": suggests_coffee,
-    r"(TOKEN|SELLER)=\$\(.*\)": signs_in,
+    r"(TOKEN|SELLER|VARIANT|GUEST|VISITOR|ADDRESS|QUOTE|PLACE)=\$\(.*\)": keeps_it,
+    r"grpcurl .*Bearer \$GUEST.*/AddCartItem": fills_a_cart,
+    r"grpcurl .*Bearer \$GUEST.*/ApplyPromoCode": takes_a_tenth_off,
+    r"grpcurl .*Bearer \$VISITOR.*/PlaceOrder": places_an_order,
     r"echo .*photo\.jpg.*Bearer \$SELLER.*/UploadImageInline": uploads,
     r"(grpcurl|\.venv/bin/buf curl) .*Bearer \$TOKEN.*/ListOrders": shows_orders,
     r"grpcurl .*Bearer \$TOKEN.*/AddCartItem": says_what_is_wrong,

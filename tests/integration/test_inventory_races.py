@@ -149,7 +149,7 @@ async def test_nothing_is_oversold_but_on_purpose_and_all_is_counted(tx: Transac
 
 
 NO_CONDITION = ("_RESERVE", "THEN 0 ELSE", f"THEN -{MAX_QUANTITY} ELSE")
-NO_COUNT = ("_RESERVE", "ELSE GREATEST(0, s.reserved + l.quantity - s.on_hand) END", "ELSE s.oversold END")
+NO_COUNT = ("_RESERVE", "ELSE GREATEST(0, l.reserved + l.quantity - l.on_hand) END", "ELSE l.oversold END")
 NOT_LOWERED = ("_RELEASE", "LEAST(s.oversold", "GREATEST(s.oversold")
 
 

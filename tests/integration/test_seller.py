@@ -186,7 +186,8 @@ async def test_approval_lets_it_sell_and_gives_the_account_its_role_in_one_trans
 async def test_what_was_not_given_is_absent_and_what_was_given_as_nothing_stays(tx: Transactor) -> None:
     bare = await _create(tx, await _account(tx), description="", contact=None, prep_duration=Duration(), time_zone="")
     present = {field.name for field, _ in bare.ListFields()}
-    assert present & {"description", "logo", "state_reason", "rating", "contact", "approve_time"} == set()
+    assert present & {"description", "logo", "state_reason", "contact", "approve_time"} == set()
+    assert (bare.rating.count, bare.rating.HasField("average")) == (0, False)
     assert (bare.prep_duration, bare.time_zone) == (Duration(), "UTC")
 
 

@@ -25,6 +25,9 @@ from marketd.auth.accounts.values import UserFilter
 from marketd.auth.addresses import repository as addresses
 from marketd.auth.services import repository as services
 from marketd.auth.sessions.repository import sessions
+from marketd.cart import repository as carts
+from marketd.cart.owner import CartOwner
+from marketd.cart.quotes import repository as quotes
 from marketd.cart.quotes import sweeps as cart_sweeps
 from marketd.catalog.exports import repository as exports
 from marketd.catalog.exports.values import ExportedProduct
@@ -44,19 +47,30 @@ from marketd.inventory.values import MovementQuery
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection
+from marketd.kernel.db.horizon import Horizon
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work import sweeps as kernel_sweeps
 from marketd.media import repository as media
 from marketd.media.model import Purpose
+from marketd.order.history.repository import list_missed
+from marketd.order.lists import list_orders
 from marketd.order.model import OrderState
-from marketd.order.repository import list_orders
 from marketd.order.values import OrderFilter
+from marketd.promotion.model import Funding, PromoCodeState
+from marketd.promotion.repository import codes
+from marketd.promotion.values import PromoCodeQuery
+from marketd.review.model import ReviewKind, ReviewState
+from marketd.review.repository import pages as reviews
+from marketd.review.repository import reviews as written_reviews
+from marketd.review.repository import sums
+from marketd.review.values import Review, ReviewQuery
 from marketd.seller import repository as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import SellerQuery
 
+from tests.integration.kernel_statements import write_tail
 from tests.integration.search_statements import searches
 from tests.integration.statements import Site, sites
 
@@ -109,6 +123,11 @@ def made_later() -> Iterator[tuple[str, Make]]:
     ids = {"buyer_id": ID, "seller_id": ID, "courier_id": ID}
     many = {f"{name}s": (one,) for name, one in ids.items()}
     since = {"create_time_from": NOW, "create_time_before": NOW}
+    for cart_owner in (CartOwner.account(ID), CartOwner.guest(ID)):
+        yield "marketd.cart.repository.read_cart", partial(carts.read_cart, owner=cart_owner)
+        yield "marketd.cart.repository.lock", partial(carts.lock, owner=cart_owner)
+        stored = partial(quotes.store, quote_id=ID, owner=cart_owner, payload="{}", now=NOW, expire_time=NOW)
+        yield "marketd.cart.quotes.repository.store", stored
     for after in (None, (NOW, ID)):
         for entries in each(
             AuditFilter,
@@ -154,7 +173,17 @@ def made_later() -> Iterator[tuple[str, Make]]:
         ):
             for newest_first in (True, False):
                 page = partial(list_orders, newest_first=newest_first)
-                yield "marketd.order.repository.list_orders", partial(_positional, page, orders, account_id, before, 9)
+                yield "marketd.order.lists.list_orders", partial(_positional, page, orders, account_id, before, 9)
+        for account, followed, skip in product(
+            (None, (ID, ()), (ID, (ID,))),
+            (
+                OrderFilter(),
+                OrderFilter(states=(OrderState.PAID,), buyer_ids=(ID,), seller_ids=(ID,), order_group_ids=(ID,)),
+            ),
+            (0, 5),
+        ):
+            missed = (followed, account, Horizon(7, (3, 5)), Horizon(9), NOW, skip, 9)
+            yield "marketd.order.history.repository.list_missed", partial(_positional, list_missed, *missed)
         for order_by, users in product(
             ("create_time", "email"),
             list(
@@ -261,6 +290,47 @@ def made_later() -> Iterator[tuple[str, Make]]:
                 "marketd.seller.repository.list_page",
                 partial(_positional, sellers.list_page, shops, shop_states, own, ID, shop_key, 9),
             )
+    stars: dict[str, tuple[object, ...]] = {"create_time": (ID,), "rating": (3, ID), "report_count": (1, ID)}
+    for (sort, review_key), reviews_wanted, is_later in product(
+        stars.items(),
+        list(
+            each(
+                ReviewQuery,
+                product_ids=(ID,),
+                seller_ids=(ID, new_id()),
+                courier_ids=(ID,),
+                kinds=(ReviewKind.SELLER,),
+                ratings=(1, 5),
+                with_images=True,
+                reported=True,
+                descending=False,
+            )
+        ),
+        (False, True),
+    ):
+        for shown, own_reviews in (((ReviewState.PUBLISHED,), ()), ((), tuple(ReviewState)), (tuple(ReviewState), ())):
+            yield (
+                "marketd.review.repository.pages.list_page",
+                partial(
+                    _positional,
+                    reviews.list_page,
+                    replace(reviews_wanted, order=sort),
+                    shown,
+                    own_reviews,
+                    ID,
+                    review_key if is_later else None,
+                    9,
+                ),
+            )
+    for kind in ReviewKind:
+        of_kind = cast("Review", SimpleNamespace(kind=kind, bought_id=ID))
+        yield "marketd.review.repository.reviews.id_of", partial(_positional, written_reviews.id_of, of_kind)
+    for rejected in (True, False):
+        set_rejected = partial(sums.set_rejected, rejected=rejected)
+        yield (
+            "marketd.review.repository.sums.set_rejected",
+            partial(_positional, set_rejected, ReviewKind.PRODUCT, ID),
+        )
     for of_sellers, fetched, of_products, last, descending in product(
         (None, (ID,)), ((), tuple(RemoteImageState)), ((), (ID,)), (None, ID), (True, False)
     ):
@@ -269,6 +339,19 @@ def made_later() -> Iterator[tuple[str, Make]]:
             "marketd.catalog.pictures.repository.list_page",
             partial(_positional, partial(pictures.list_page, descending=descending), remote, last, 9),
         )
+    for code_sellers, code_states, fundings, (sort, code_key) in product(
+        ((), (ID,), (ID, new_id())),
+        ((), (PromoCodeState.ACTIVE,)),
+        ((), (Funding.PLATFORM,), (Funding.SELLER,), tuple(Funding)),
+        (("create_time", None), ("create_time", (NOW, ID)), ("code", ("code", ID))),
+    ):
+        for own_seller_id in (None, ID):
+            prefix = "co" if fundings else ""
+            asked = PromoCodeQuery(code_sellers, code_states, fundings, prefix, sort, descending=bool(fundings))
+            yield (
+                "marketd.promotion.repository.codes.list_page",
+                partial(_positional, codes.list_page, asked, own_seller_id, code_key, 9, NOW),
+            )
     for purposes, media_key, way in product(((), (Purpose.PRODUCT,)), (None, (NOW, ID)), (False, True)):
         listed = partial(media.list_page, descending=way)
         yield "marketd.media.repository.list_page", partial(_positional, listed, ID, purposes, media_key, 9)
@@ -284,6 +367,10 @@ def made_later() -> Iterator[tuple[str, Make]]:
     for ensure in (imports.ensure_brands, imports.ensure_categories):
         yield "marketd.catalog.imports.repository._ensure", partial(_positional, ensure, ["name"], NOW)
     yield from searches()
+    for is_answered, has_jobs, has_events in product((False, True), repeat=3):
+        if is_answered or has_jobs or has_events:
+            written = partial(write_tail, is_answered=is_answered, has_jobs=has_jobs, has_events=has_events)
+            yield "marketd.kernel.db.tail.write", written
     yield "marketd.kernel.db.invariants.violations", partial(_positional, violations, app.INVARIANTS)
     for sweep in (
         partial(kernel_sweeps.sweep, keep_events=KEEP),

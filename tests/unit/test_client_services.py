@@ -67,7 +67,15 @@ def test_reads_and_repeatables_alone_are_safe() -> None:
 
 def test_every_unary_call_has_a_deadline_and_only_streams_that_may_last_have_none() -> None:
     lasting = {facts.name for facts in METHODS.values() if facts.timeout_seconds is None}
-    assert lasting == {"WatchOrder", "WatchDeliveries", "WatchDelivery", "WatchStock", "StreamLocations"}
+    assert lasting == {
+        "WatchCart",
+        "WatchOrder",
+        "WatchOrders",
+        "WatchDeliveries",
+        "WatchDelivery",
+        "WatchStock",
+        "StreamLocations",
+    }
 
 
 def test_lists_for_administrators_are_reads_like_any_other() -> None:

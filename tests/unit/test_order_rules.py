@@ -11,10 +11,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marketd.auth.ports import MergeOutcome
 from marketd.cart.errors import QuoteTokenInvalid
-from marketd.cart.merge import combine
-from marketd.cart.model import MAX_LINES
 from marketd.cart.quotes.tokens import QuoteTokens
 from marketd.cart.quotes.values import Quote, QuoteKey, QuoteLine, QuotePackage
 from marketd.cart.values import CartItem, ProblemKind, has_blocking, price_item
@@ -216,7 +213,7 @@ def _in_cart(quantity: int = 1, price_minor: int = 1_000) -> CartItem:
 
 def _offer(item: CartItem, price_minor: int = 1_000, *, is_offered: bool = True) -> Offer:
     return Offer(
-        item.variant_id, uuid4(), uuid4(), "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, None
+        item.variant_id, uuid4(), uuid4(), None, "Lamp", "", (), "EUR", price_minor, None, True, is_offered, True, None
     )
 
 
@@ -232,14 +229,6 @@ def test_items_are_judged_by_offer_and_stock() -> None:
         assert [problem.kind for problem in gone.problems] == [ProblemKind.VARIANT_UNAVAILABLE]
         assert has_blocking(gone.problems)
     assert not has_blocking(price_item(item, _offer(item, 1)).problems)
-
-
-def test_a_full_cart_takes_no_more_variants_in_a_merge() -> None:
-    own = [_in_cart() for _ in range(MAX_LINES - 1)]
-    guest = [_in_cart(2), _in_cart(2), replace(_in_cart(3), variant_id=own[0].variant_id)]
-    merged = combine(guest, own, {line.variant_id for line in (*own, *guest)})
-    assert [line.outcome for line in merged] == [MergeOutcome.ADDED, MergeOutcome.LIMITED, MergeOutcome.COMBINED]
-    assert [line.merged_quantity for line in merged] == [2, 0, 4]
 
 
 def test_quotes_survive_their_json() -> None:

@@ -122,6 +122,8 @@ def test_nobody_in_particular_is_a_role_too_and_an_unknown_one_is_answered_with_
         ("PlaceOrder", "open to", "BUYER"),
         ("Login", "open to", "everybody, without a token"),
         ("Login", "rate class", "LOGIN: 0.5 calls a second, 10 at once, for each account and for each address"),
+        ("AddCartItem", "rate class", "for each account or guest"),
+        ("CreateGuestCart", "rate class", "for each account (without one, each address)"),
         ("Login", "audit", "every call is written"),
         ("GetOrder", "audit", "calls are not audited"),
         ("Health/Check", "rate class", "never limited"),
@@ -162,7 +164,7 @@ def test_machines_get_the_table_as_before() -> None:
         "idempotency": "KEY_REQUIRED",
         "rate_class": "CHECKOUT",
         "audit": False,
-        "stability": "BETA",
+        "stability": "STABLE",
         "unrepeatable": "",
         "replacement": "",
     } in document["methods"]

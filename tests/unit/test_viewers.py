@@ -34,7 +34,11 @@ from marketd.kernel.values.ids import new_id
 from marketd.media.convert import to_media
 from marketd.media.values import Media
 from marketd.order.access import viewer_of
-from marketd.order.convert import to_order, to_order_group
+from marketd.order.convert import to_order, to_order_group, to_shown_group
+from marketd.order.groups import ShownGroup
+from marketd.order.history.convert import to_order_event
+from marketd.order.history.model import OrderEventKind
+from marketd.order.history.values import OrderEvent
 from marketd.order.model import CancellationReason, OrderState
 from marketd.order.place import PlacedGroup
 from marketd.order.receipts.convert import to_receipt
@@ -44,6 +48,11 @@ from marketd.order.values import Order
 from marketd.payment.convert import to_payment, to_refund
 from marketd.payment.model import PaymentState
 from marketd.payment.values import Payment, Refund
+from marketd.review.access import may_see
+from marketd.review.access import viewer_of as review_viewer_of
+from marketd.review.convert import to_review
+from marketd.review.model import ReviewState
+from marketd.review.values import Review
 from marketd.seller.convert import to_seller
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
@@ -65,7 +74,7 @@ from tests.viewers import KINDS, Seen, Viewer, judge, read_page
 
 NEVER = {
     # Nothing makes these yet.
-    *("Order.promo_codes", "Seller.logo", "Seller.rating", "Delivery.offer_time"),
+    *("Order.promo_codes", "Seller.logo", "Delivery.offer_time"),
     # The answer of a server with no courier to show has none.
     "TrackingSnapshot.position",
 }
@@ -194,6 +203,30 @@ def _told() -> Iterator[tuple[Any, str, Message]]:
     payment: Payment = replace(filled(Payment), buyer_id=order.buyer_id)
     buyer = Caller(order.buyer_id, new_id(), frozenset({Role.BUYER}))
     yield order, "buyer", to_order_group(PlacedGroup(new_id(), (order,), payment), buyer)
+    whole = ShownGroup(new_id(), (order,), payment, order.money(700), now)
+    part = replace(whole, payment=None, total=None)
+    for kind in ("buyer", "seller", "admin", "service"):
+        caller = callers(order.buyer_id, order.owner_user_id, new_id())[kind]
+        yield order, kind, to_shown_group(part if kind == "seller" else whole, caller)
+
+
+def _story() -> Iterator[tuple[Any, str, Message]]:
+    details: Mapping[OrderEventKind, Mapping[str, Any]] = {
+        OrderEventKind.PAID: {"payment_id": str(new_id())},
+        OrderEventKind.ACCEPTED: {"prep_duration": 600.0, "expected_ready_time": "2030-01-01T09:00:00+00:00"},
+        OrderEventKind.DELIVERY_CREATED: {"delivery_id": str(new_id())},
+        OrderEventKind.COURIER_ASSIGNED: {"delivery_id": str(new_id()), "courier_id": str(new_id())},
+        OrderEventKind.CANCELLED: {"cancellation": 0},
+        OrderEventKind.REFUNDED: {"amount_minor": 7},
+    }
+    order: Order = filled(Order)
+    told = tuple(replace(each, reason=CancellationReason.OTHER) for each in order.cancellations)
+    order = replace(order, cancellations=told)
+    for event_kind in OrderEventKind:
+        event = replace(filled(OrderEvent), kind=event_kind, detail=details.get(event_kind, {}))
+        for kind, caller in callers(order.buyer_id, order.owner_user_id, new_id()).items():
+            if kind != "courier":
+                yield order, kind, to_order_event(order, event, caller)
 
 
 def _payments() -> Iterator[tuple[Any, str, Message]]:
@@ -225,6 +258,18 @@ def _others() -> Iterator[tuple[Any, str, Message]]:
     media: Media = filled(Media)
     for media_kind in ("everybody", "owner", "admin"):
         yield media, media_kind, to_media(media, "/media/", own=media_kind != "everybody")
+    for review_state in ReviewState:
+        review: Review = replace(filled(Review), state=review_state)
+        looks = callers(review.author_user_id, new_id(), new_id())
+        for review_kind, caller_kind in (
+            ("author", "buyer"),
+            ("everybody", "seller"),
+            ("admin", "admin"),
+            ("service", "service"),
+        ):
+            looker = looks[caller_kind]
+            if may_see(looker, review):
+                yield review, review_kind, to_review(review, "/media/", review_viewer_of(looker, review))
     yield filled(AuditEntry), "admin", to_audit_entry(filled(AuditEntry))
     for role in (Role.SELLER, Role.ADMIN):
         looking = Caller(new_id(), None, frozenset({role}))
@@ -235,6 +280,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     """Who stands so to the value, as the judge knows people."""
     user_id = {
         "buyer": getattr(value, "buyer_id", ""),
+        "author": getattr(value, "author_user_id", ""),
         "owner": getattr(value, "user_id", "") or getattr(value, "owner_user_id", ""),
         "courier": getattr(value, "user_id", ""),
     }.get(kind, new_id())
@@ -242,7 +288,7 @@ def _viewer(value: Any, kind: str) -> Viewer:
     return Viewer(kind, known, str(user_id))
 
 
-@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _receipts, _payments, _others])
+@pytest.mark.parametrize("rendered", [_orders, _deliveries, _tracked, _told, _story, _receipts, _payments, _others])
 def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple[Any, str, Message | None]]]) -> None:
     page, seen, names = read_page(), Seen(), set[str]()
     for value, kind, message in rendered():
@@ -263,7 +309,7 @@ def test_everybody_sees_what_the_page_says(rendered: Callable[[], Iterable[tuple
 def test_every_table_of_the_page_is_tried() -> None:
     tried = {
         message.DESCRIPTOR.name
-        for rendered in (_orders, _deliveries, _tracked, _told, _receipts, _payments, _others)
+        for rendered in (_orders, _deliveries, _tracked, _told, _story, _receipts, _payments, _others)
         for _, _, message in rendered()
         if message is not None
     }

@@ -17,7 +17,7 @@ from marketd.auth.codes.model import VerificationChannel
 from marketd.auth.codes.recover import ChangePassword
 from marketd.auth.codes.values import Enrollment, FactorProof, Proof
 from marketd.auth.letters import Letters
-from marketd.auth.ports import AccountHolder, CartMerger, MergeReport
+from marketd.auth.ports import AccountHolder, CartMerger, MergeReport, MergeStrategy
 from marketd.auth.servicer import AuthServicer
 from marketd.auth.services.service_accounts import revoke
 from marketd.auth.services.values import ServiceAccount
@@ -87,7 +87,7 @@ def _raised(found: T | Refusal) -> T:
     return found
 
 
-async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
+async def _no_cart(uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy) -> MergeReport | None:
     return None
 
 
@@ -143,14 +143,15 @@ class House:
         self,
         login: str,
         password: str = PASSWORD,
-        guest: str = "",
+        guest: UUID | None = None,
         code: str = "",
         recovery: str = "",
         device: str = "phone",
         caller: Caller = STRANGER,
     ) -> SignedIn:
         """A further session; with the device and from where `register` registers, unless told otherwise."""
-        return await self.signing_in.login(caller, LogIn(login, device, password, guest, FactorProof(code, recovery)))
+        command = LogIn(login, device, password, guest, proof=FactorProof(code, recovery))
+        return await self.signing_in.login(caller, command)
 
     async def reset(self, caller: Caller, token: str, password: str) -> None:
         """Set the password with the token of the letter."""

@@ -53,12 +53,13 @@ class Visit:
         await self.page.fill("#login", login)
         await self.page.fill("#password", password)
         await self.page.click("#sign-in-now")
-        await self.page.wait_for_selector("#mine:not([hidden]) #cart[data-pieces]")
+        await self.page.wait_for_selector("#mine:not([hidden]) #orders:not([hidden])")
+        await self.page.wait_for_selector("#cart[data-pieces]")
 
     async def buy(self, longitude: float) -> None:
         """Put the newest thing into the cart, have it quoted for an address that is written, and order it."""
         page = self.page
-        await page.locator("#goods button").first.click()
+        await page.locator("#goods .foot button").first.click()
         await page.wait_for_selector('#cart:not([data-pieces="0"])')
         for field, text in {"street": "Torstr. 1", "city": "Berlin", "postal-code": "10119"}.items():
             await page.fill(f"#{field}", text)

@@ -17,7 +17,7 @@ from marketd.catalog.servicer import CatalogServicer
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.money import Money
-from marketd.order.place import PlacedGroup, PlaceOrder, place_order
+from marketd.order.place import PlacedGroup, PlaceOrder, PlaceTerms, place_order
 from marketd.seller.servicer import SellerServicer
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.policy.v1 import policy_pb2
@@ -113,7 +113,7 @@ class Ends:
         )
         key = QuoteKey(quote_id, datetime.now(UTC) + timedelta(minutes=5))
         command = PlaceOrder(key, Money(minor(quote.total), CURRENCY), "sandbox")
-        return lambda uow: place_order(uow, buyer, command, timedelta(minutes=30))
+        return lambda uow: place_order(uow, buyer, command, PlaceTerms(timedelta(minutes=30), timedelta(hours=1)))
 
     @asynccontextmanager
     async def held(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> AsyncIterator[Held]:

@@ -16,6 +16,7 @@ from marketd import app as composition
 from marketd.transport.access import AccessTable
 from marketd.transport.rules import Rule
 from marketplace.auth.v1 import auth_service_pb2
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace_client.errors import MarketplaceError, from_rpc_error
 
 from tests.worlds.things import PASSWORD
@@ -152,6 +153,12 @@ def assert_decent(error: MarketplaceError) -> None:
     assert not _INSIDES.search(error.message), error
     if error.from_server and error.code is grpc.StatusCode.UNAVAILABLE:
         assert error.retry_after is not None, error
+
+
+async def open_guest_cart(lines: Lines) -> Account:
+    """Somebody with the token of a guest's cart and nothing else."""
+    answer = await lines.call(None, cart_service_pb2.CreateGuestCartRequest())
+    return Account("", "", answer.guest_token)
 
 
 async def register(lines: Lines) -> Account:

@@ -28,6 +28,7 @@ from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
 from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
 from marketplace.media.v1 import media_pb2, media_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.review.v1 import review_pb2, review_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import WATCH
@@ -52,6 +53,8 @@ from tests.worlds.things import (
 )
 from tests.worlds.wire import Wire
 
+_LINES = 30
+
 
 class Market(ObservedApp):
     """The app, and what was made on it."""
@@ -72,6 +75,9 @@ class Market(ObservedApp):
         self.goods: Goods
         self.trip: Trip
         """A delivery that the rider has been given and has not picked up; nobody moves it on."""
+        self.author: Person
+        """A buyer who writes reviews."""
+        self._lines: list[str] = []
 
     async def furnish(self, admin_email: str, admin_password: str) -> None:
         """Make what all tests share and none changes."""
@@ -83,6 +89,7 @@ class Market(ObservedApp):
         self.buyer = await self.person(Role.BUYER)
         self.shop, self.rival = await self.open_shop(), await self.open_shop()
         self.rider, self.other_rider = await self.ride(), await self.ride()
+        self.author = await self.person(Role.BUYER)
         self.goods = await self.product()
         self.trip = await self.assigned(rider=self.rider)
 
@@ -115,6 +122,18 @@ class Market(ObservedApp):
         person = await self.register()
         await self.set_roles(person, *roles)
         return person
+
+    async def guest(self) -> Person:
+        """Somebody with the token of a guest's cart and nothing else."""
+        answer = await self.call(cart_service_pb2.CreateGuestCartRequest())
+        return Person("", "", "", answer.guest_token, "")
+
+    async def merged_guest(self) -> Person:
+        """A guest whose cart has gone into an account's."""
+        guest = await self.guest()
+        merge = cart_service_pb2.MergeCartsRequest(request_id=new_key(), guest_token=guest.token)
+        await self.call(merge, await self.person(Role.BUYER))
+        return guest
 
     async def blocked(self) -> Person:
         """A session of an account that is blocked."""
@@ -271,6 +290,59 @@ class Market(ObservedApp):
         pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=trip.delivery_id)
         await self.call(pick_up, trip.rider.person)
         return trip
+
+    async def line(self) -> str:
+        """A line of an order that came to `author`, which nobody has reviewed; its id."""
+        if not self._lines:
+            self._lines = await self._delivered(_LINES)
+        return self._lines.pop()
+
+    async def _delivered(self, count: int) -> list[str]:
+        """The lines of an order of the author's that a courier has brought, so many."""
+        request = new_product()
+        for number in range(count - 1):
+            variant = request.product.variants.add()
+            variant.CopyFrom(request.product.variants[0])
+            variant.sku, variant.options["Size"] = secrets.token_hex(6), str(number)
+        request.product.variants[0].options["Size"] = "other"
+        product = (await self.call(request, self.shop.owner)).product
+        await self.call(catalog_service_pb2.PublishProductRequest(product_id=product.product_id), self.shop.owner)
+        for variant in product.variants:
+            add = cart_service_pb2.AddCartItemRequest(variant_id=variant.variant_id, quantity=1)
+            await self.call(add, self.author)
+        trip = Trip(self.author, self.shop, (await self.call(await self._quote(self.author), self.author)).order_group)
+        await self.call(payment(trip.group), self.author)
+        await self.call(order_service_pb2.AcceptOrderRequest(order_id=trip.order_id), self.shop.owner)
+        await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), self.shop.owner)
+        while await self.app.core.relay.run_once():
+            pass
+        wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[trip.order_id])
+        rider, found = await self.ride(), (await self.call(wanted, self.author)).deliveries
+        trip = Trip(trip.buyer, trip.shop, trip.group, rider, found[0].delivery_id)
+        await self.call(assignment(trip, rider), self.admin)
+        pick_up = delivery_service_pb2.PickUpDeliveryRequest(request_id=new_key(), delivery_id=trip.delivery_id)
+        await self.call(pick_up, rider.person)
+        complete = delivery_service_pb2.CompleteDeliveryRequest(
+            request_id=new_key(), delivery_id=trip.delivery_id, code=await self.code_of(trip)
+        )
+        await self.call(complete, rider.person)
+        return [item.item_id for item in trip.group.orders[0].items]
+
+    async def reviewed(self, *, hidden: bool = False) -> review_pb2.Review:
+        """A published review of a product of the shop's by the author, or one that an admin has rejected."""
+        request = review_service_pb2.CreateReviewRequest(
+            request_id=new_key(),
+            review=review_pb2.Review(
+                kind=review_pb2.REVIEW_KIND_PRODUCT, order_item_id=await self.line(), rating=4, text="Good."
+            ),
+        )
+        review: review_pb2.Review = (await self.call(request, self.author)).review
+        if hidden:
+            judgement = review_service_pb2.ModerateReviewRequest(
+                review_id=review.review_id, state=review_pb2.REVIEW_STATE_REJECTED, reason="no"
+            )
+            await self.call(judgement, self.admin)
+        return review
 
     async def photographed(self, person: Person) -> str:
         """A picture that the person took of a delivery; its id."""

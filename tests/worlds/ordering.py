@@ -6,21 +6,23 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.cart import wiring as cart
+from marketd.cart.pricing import Pricing
 from marketd.cart.servicer import CartServicer
 from marketd.config import Settings
 from marketd.kernel.call.call import OnceKey
-from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.caller import ANONYMOUS, GUEST_ROLES, Caller
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.wire import to_address
 from marketd.order import wiring as order
 from marketd.order.pay import PaidOrders
+from marketd.order.service import has_ordered
 from marketd.order.servicer import OrderServicer
 from marketd.payment import wiring as payment
 from marketd.payment.attempts.confirm import PaymentConfirmer
@@ -30,11 +32,14 @@ from marketd.payment.servicer import PaymentServicer
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.payment.v1 import payment_pb2, payment_service_pb2
+from marketplace.type.v1 import cart_merge_pb2
 
 from tests.worlds import calls
 from tests.worlds.built import Built
 from tests.worlds.goods import CURRENCY, HOME, Goods, MovableClock, OneFee, Shop
 from tests.worlds.parts import make_parts
+
+SUM: Final = cart_merge_pb2.CART_MERGE_STRATEGY_SUM
 
 
 class Request(Protocol):
@@ -45,6 +50,10 @@ class Request(Protocol):
 
 Req = TypeVar("Req", bound=Request)
 Response = TypeVar("Response")
+
+
+PRICING: Final = Pricing(CURRENCY, has_ordered)
+"""How the carts of this marketplace are priced."""
 
 
 class Market(Goods):
@@ -61,7 +70,7 @@ class Market(Goods):
             parts,
             *("inventory", "cart", "payment", "order"),
             instead={
-                "cart": partial(cart.build, quoter=lambda _parts: self.quoter),
+                "cart": partial(cart.build, quoter=lambda _parts: self.quoter, history=has_ordered),
                 "payment": partial(payment.build, orders=PaidOrders.of, providers=lambda _tx: providers),
                 "order": partial(order.build, providers=lambda _tx: providers),
             },
@@ -90,6 +99,26 @@ class Market(Goods):
     async def cart(self, buyer: Caller) -> cart_pb2.Cart:
         """GetCart."""
         return (await self.call(buyer, self.carts.GetCart, cart_service_pb2.GetCartRequest())).cart
+
+    async def guest(self) -> tuple[Caller, str]:
+        """CreateGuestCart: who holds the token, as the edge knows them, and the token."""
+        request = cart_service_pb2.CreateGuestCartRequest()
+        answer = await self.call(ANONYMOUS, self.carts.CreateGuestCart, request)
+        return Caller(None, None, GUEST_ROLES, guest_cart_id=UUID(answer.cart.cart_id)), answer.guest_token
+
+    async def merge(
+        self,
+        buyer: Caller,
+        guest_token: str,
+        strategy: cart_merge_pb2.CartMergeStrategy.ValueType = SUM,
+        request_id: str = "",
+    ) -> cart_service_pb2.MergeCartsResponse:
+        """MergeCarts."""
+        request = cart_service_pb2.MergeCartsRequest(
+            guest_token=guest_token, strategy=strategy, request_id=request_id or str(new_id())
+        )
+        answer: Any = await self.call(buyer, self.carts.MergeCarts, request)
+        return parsed(answer, cart_service_pb2.MergeCartsResponse)
 
     async def quote(self, buyer: Caller) -> cart_service_pb2.QuoteOrderResponse:
         """QuoteOrder to HOME."""

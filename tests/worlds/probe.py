@@ -16,12 +16,15 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketd.kernel.call.caller import Caller, Role
+from marketd.kernel.call.guest_tokens import GuestTokens
 from marketd.transport.collector import Collector
 from marketd.transport.edge.rates import Rates
 from marketd.transport.refusals import BearerTokenInvalid
 from marketd.transport.server import BuiltServer, ServerOptions, build_server
 
 from tests.worlds.probe_service import METHODS, SERVICE, Answer, Question, Servicer, add_probe
+
+GUESTS = GuestTokens(b"0123456789abcdef")
 
 
 class Tokens:
@@ -34,8 +37,9 @@ class Tokens:
 
     def issue(self, *roles: Role, expires: float | None = None) -> str:
         token = f"token-{len(self.callers)}"
-        account, session = (None, None) if roles == (Role.GUEST,) else (uuid4(), uuid4())
-        self.callers[token] = Caller(account, session, frozenset(roles), "", expires)
+        if roles == (Role.GUEST,):
+            return GUESTS.issue(uuid4())
+        self.callers[token] = Caller(uuid4(), uuid4(), frozenset(roles), "", expires)
         return token
 
     def cached(self, token: str) -> Caller | None:
@@ -214,6 +218,7 @@ async def start_probe(*, rates: Rates | None = None, **options: Any) -> Probe:
         replace(ServerOptions(), **options),
         authenticator=tokens,
         fingerprint_secret=b"0123456789abcdef",
+        guest_cart=GUESTS.read,
         rates=rates,
         access_log=lines.append,
     )

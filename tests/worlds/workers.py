@@ -68,7 +68,7 @@ class Worker:
         answer = await self.auth.Register(request)
         return Person(answer.user.user_id, email, answer.tokens)
 
-    async def login(self, email: str, password: str = PASSWORD, **more: str) -> Person:
+    async def login(self, email: str, password: str = PASSWORD, **more: Any) -> Person:
         """A further session."""
         request = auth_service_pb2.LoginRequest(login=email, password=password, **more)
         answer = await self.auth.Login(request)

@@ -17,7 +17,7 @@ from marketplace_client.errors import (
 )
 from marketplace_client.files import FileNotWhole, download_media, export_products, import_products, upload_image
 from marketplace_client.uplink import CourierUplink, Outcome
-from marketplace_client.watch import watch_deliveries, watch_delivery, watch_order
+from marketplace_client.watch import watch_cart, watch_deliveries, watch_delivery, watch_order, watch_orders
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,9 @@ __all__ = [
     "export_products",
     "import_products",
     "upload_image",
+    "watch_cart",
     "watch_deliveries",
     "watch_delivery",
     "watch_order",
+    "watch_orders",
 ]

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 import grpc
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, token_pb2, user_pb2
+from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.catalog.v1 import brand_pb2, catalog_service_pb2, category_pb2, product_pb2
 from marketplace.delivery.v1 import delivery_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
+from marketplace.type.v1 import cart_merge_pb2
 
 from marketplace_client.calls import links
 from marketplace_client.channel import PlainTextRefused, is_this_machine, open_channel
-from marketplace_client.errors import SignInRequired, from_rpc_error
+from marketplace_client.errors import MarketplaceError, SignInRequired, from_rpc_error
 from marketplace_client.pages import pages
 from marketplace_client.services import Services
 from marketplace_client.tokens import TokenSource
+
+Strategy: TypeAlias = cart_merge_pb2.CartMergeStrategy.ValueType
+"""Which quantity wins when a guest's cart and an account's hold the same variant."""
+SUM: Final = cart_merge_pb2.CART_MERGE_STRATEGY_SUM
 
 
 class MarketplaceClient(Services):
@@ -26,9 +32,10 @@ class MarketplaceClient(Services):
 
     `target` is host:port. Without `credentials` (grpc.ssl_channel_credentials()) the connection is plain text, which
     to another machine is refused with PlainTextRefused unless `plaintext` says that it may be. Sign in with `login` or
-    `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps fresh. Tokens are
-    refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise MarketplaceError; unary ones have
-    a deadline and, where it is safe, are repeated when the server was unavailable.
+    `register`, or bring `tokens` of an earlier session, or an `access_token` that somebody else keeps fresh. Who has
+    not signed in may fill a cart after `open_guest_cart`, or with the `guest_token` of an earlier one; it comes along
+    when they sign in. Tokens are refreshed by themselves; `on_tokens` hears of new ones, to store them. Calls raise
+    MarketplaceError; unary ones have a deadline and, where it is safe, are repeated when the server was unavailable.
 
     When the server ends the session, its tokens are dropped: `tokens` is None, what is open to everybody goes on, and
     everything else raises SignInRequired until somebody signs in again.
@@ -41,6 +48,7 @@ class MarketplaceClient(Services):
         credentials: grpc.ChannelCredentials | None = None,
         plaintext: bool = False,
         access_token: str | None = None,
+        guest_token: str | None = None,
         tokens: token_pb2.Tokens | None = None,
         on_tokens: Callable[[token_pb2.Tokens], None] | None = None,
         user_agent: str = "marketplace-client-python",
@@ -55,6 +63,8 @@ class MarketplaceClient(Services):
             self._tokens.use(tokens)
         elif access_token is not None:
             self._tokens.use_access_token(access_token)
+        if guest_token is not None:
+            self._tokens.use_guest_token(guest_token)
         # Refreshing has no token and no retries of this package around it; it runs beside the links of other calls.
         self._bare: grpc.aio.Channel | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -95,6 +105,35 @@ class MarketplaceClient(Services):
         """Whether the session goes on by itself when its access token ends."""
         return self._tokens.can_refresh
 
+    @property
+    def guest_token(self) -> str | None:
+        """The token of the guest's cart, to keep it for another time; None when there is none, or it has come along."""
+        return self._tokens.guest_token
+
+    async def open_guest_cart(self) -> cart_pb2.Cart:
+        """Make a cart for who is not signed in; calls on the cart are about it from now on."""
+        answer = await self.cart.CreateGuestCart(cart_service_pb2.CreateGuestCartRequest())
+        self._tokens.use_guest_token(answer.guest_token)
+        return answer.cart
+
+    async def merge_guest_cart(self, strategy: Strategy = SUM) -> cart_merge_pb2.CartMergeReport | None:
+        """Move the guest's cart into that of who is signed in by now; None when there is none, or it is gone.
+
+        `login` and `register` do so by themselves.
+        """
+        guest_token = self._tokens.guest_token
+        if guest_token is None:
+            return None
+        request = cart_service_pb2.MergeCartsRequest(guest_token=guest_token, strategy=strategy)
+        try:
+            report = (await self.cart.MergeCarts(request)).report
+        except MarketplaceError as error:
+            if error.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            report = None
+        self._tokens.forget_guest(guest_token)
+        return report
+
     async def register(
         self,
         email: str,
@@ -106,7 +145,10 @@ class MarketplaceClient(Services):
         language_code: str = "",
         device_name: str = "",
     ) -> user_pb2.User:
-        """Register an account and be signed in as it."""
+        """Register an account and be signed in as it; the guest's cart comes along.
+
+        Where that fails, the account stands all the same, and `merge_guest_cart` tries again.
+        """
         answer = await self.auth.Register(
             auth_service_pb2.RegisterRequest(
                 email=email,
@@ -119,6 +161,8 @@ class MarketplaceClient(Services):
             )
         )
         self._tokens.use(answer.tokens)
+        with suppress(MarketplaceError):
+            await self.merge_guest_cart()
         return answer.user
 
     async def login(
@@ -130,15 +174,22 @@ class MarketplaceClient(Services):
         recovery_code: str = "",
         device_name: str = "",
         guest_cart_token: str = "",
+        merge_strategy: Strategy = SUM,
     ) -> auth_service_pb2.LoginResponse:
         """Sign in by e-mail address, username or phone.
 
-        Of `totp_code` and `recovery_code` at most one is given, where the account has a second factor.
+        The guest's cart comes along, this client's or else that of `guest_cart_token`; `cart_merge` of the answer says
+        how. Of `totp_code` and `recovery_code` at most one is given, where the account has a second factor.
         """
         if totp_code and recovery_code:
             raise ValueError("the second factor is a totp_code or a recovery_code, not both")
+        guest_cart_token = guest_cart_token or self._tokens.guest_token or ""
         request = auth_service_pb2.LoginRequest(
-            login=login, password=password, device_name=device_name, guest_cart_token=guest_cart_token
+            login=login,
+            password=password,
+            device_name=device_name,
+            guest_cart_token=guest_cart_token,
+            cart_merge_strategy=merge_strategy,
         )
         if totp_code:
             request.totp_code = totp_code
@@ -146,6 +197,7 @@ class MarketplaceClient(Services):
             request.recovery_code = recovery_code
         answer = await self.auth.Login(request)
         self._tokens.use(answer.tokens)
+        self._tokens.forget_guest(guest_cart_token)
         return answer
 
     async def refresh(self) -> None:

@@ -23,6 +23,8 @@ from marketplace.inventory.v1.inventory_service_pb2_grpc import InventoryService
 from marketplace.media.v1.media_service_pb2_grpc import MediaServiceStub
 from marketplace.order.v1.order_service_pb2_grpc import OrderServiceStub
 from marketplace.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+from marketplace.promotion.v1.promotion_service_pb2_grpc import PromotionServiceStub
+from marketplace.review.v1.review_service_pb2_grpc import ReviewServiceStub
 from marketplace.seller.v1.seller_service_pb2_grpc import SellerServiceStub
 from marketplace.server.v1.server_service_pb2_grpc import ServerServiceStub
 from marketplace.tracking.v1.tracking_service_pb2_grpc import TrackingServiceStub
@@ -68,9 +70,11 @@ class Services:
     seller = Service(SellerServiceStub)
     inventory = Service(InventoryServiceStub)
     catalog = Service(CatalogServiceStub)
+    promotion = Service(PromotionServiceStub)
     cart = Service(CartServiceStub)
     payment = Service(PaymentServiceStub)
     order = Service(OrderServiceStub)
+    review = Service(ReviewServiceStub)
     courier = Service(CourierServiceStub)
     delivery = Service(DeliveryServiceStub)
     tracking = Service(TrackingServiceStub)

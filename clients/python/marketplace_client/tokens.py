@@ -1,5 +1,5 @@
 """The tokens of a session: given out to calls, exchanged before they end (once for all callers that wait), and dropped
-when the server says that the session is over.
+when the server says that the session is over. Before anybody signs in, the token of a guest's cart stands in for them.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class TokenSource:
         self._on_change = on_change
         self._tokens: token_pb2.Tokens | None = None
         self._bare: str | None = None
+        self._guest: str | None = None
+        self._guests: set[str] = set()
         self._refresh_at = 0.0
         # By the refresh token that is exchanged: of the session before, one may still be on its way.
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -81,6 +83,11 @@ class TokenSource:
     def tokens(self) -> token_pb2.Tokens | None:
         """The tokens as they are now; None when signed out or when only an access token was given."""
         return self._tokens
+
+    @property
+    def guest_token(self) -> str | None:
+        """The token of a guest's cart that has not come along yet; calls take it while nobody is signed in."""
+        return self._guest
 
     @property
     def can_refresh(self) -> bool:
@@ -99,9 +106,19 @@ class TokenSource:
         """Take a token that somebody else keeps fresh."""
         self._tokens, self._bare, self._ended = None, access_token, None
 
+    def use_guest_token(self, guest_token: str) -> None:
+        """Take the token of a guest's cart, until somebody signs in."""
+        self._guest, self._ended = guest_token, None
+        self._guests.add(guest_token)
+
+    def forget_guest(self, guest_token: str) -> None:
+        """That guest's cart is gone, or an account's by now."""
+        if self._guest == guest_token:
+            self._guest = None
+
     def forget(self) -> None:
         """Be signed out on this side."""
-        self._tokens = self._bare = self._ended = None
+        self._tokens = self._bare = self._guest = self._ended = None
 
     def drop(self, access_token: str, error: MarketplaceError) -> None:
         """The server says by this error that the session of the token is over.
@@ -109,6 +126,8 @@ class TokenSource:
         Nothing happens when other tokens have come in the meantime: a late answer must not end a new session.
         """
         if self._current() == access_token:
+            if access_token == self._guest:
+                self._guest = None
             self._tokens = self._bare = None
             self._ended = error
 
@@ -118,9 +137,11 @@ class TokenSource:
         return current is not None and current != access_token
 
     def is_somebody_elses(self, access_token: str) -> bool:
-        """Whether by now there is a token of another account: nothing of the former may be done in its name."""
+        """Whether by now there is a token of another account or guest, who must do nothing of what the former began."""
         current = self._current()
-        return current is not None and _user_of(current) != _user_of(access_token)
+        if current is None or current == access_token:
+            return False
+        return not self._guests.isdisjoint((current, access_token)) or _user_of(current) != _user_of(access_token)
 
     @property
     def ended(self) -> MarketplaceError | None:
@@ -149,7 +170,7 @@ class TokenSource:
             return self._current()
 
     def _current(self) -> str | None:
-        return self._tokens.access_token if self._tokens is not None else self._bare
+        return self._tokens.access_token if self._tokens is not None else self._bare or self._guest
 
     async def refresh(self, stale: str) -> None:
         """Exchange the refresh token, unless `stale` is no longer the access token.

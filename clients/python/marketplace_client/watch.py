@@ -1,4 +1,4 @@
-"""Watching orders and deliveries over reconnects: a stream that breaks is resumed after the last message that came."""
+"""Watching carts, orders and deliveries over reconnects: a stream that breaks goes on after the last message."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import grpc
+from marketplace.cart.v1 import cart_service_pb2
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
@@ -113,6 +114,20 @@ async def resuming(
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
+def watch_cart(
+    client: MarketplaceClient, *, resume_token: str = "", give_up_after: float | None = None
+) -> AsyncIterator[cart_service_pb2.WatchCartResponse]:
+    """The client's cart, a buyer's or a guest's, after every change, over reconnects; it never ends by itself.
+
+    Raises SignInRequired when a guest's cart is gone, which it is after a merge.
+    """
+
+    def open_stream(token: str) -> _Call[cart_service_pb2.WatchCartResponse]:
+        return client.cart.WatchCart(cart_service_pb2.WatchCartRequest(resume_token=token))
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)
+
+
 def watch_order(
     client: MarketplaceClient, order_id: str, *, resume_token: str = "", give_up_after: float | None = None
 ) -> AsyncIterator[order_service_pb2.WatchOrderResponse]:
@@ -123,6 +138,25 @@ def watch_order(
         return client.order.WatchOrder(request)
 
     return resuming(client, open_stream, resume_token=resume_token, ends=True, give_up_after=give_up_after)
+
+
+def watch_orders(
+    client: MarketplaceClient,
+    filters: order_service_pb2.WatchOrdersRequest | None = None,
+    *,
+    resume_token: str = "",
+    give_up_after: float | None = None,
+) -> AsyncIterator[order_service_pb2.WatchOrdersResponse]:
+    """The caller's orders and every change of each, in order and without gaps, over reconnects; it has no end."""
+
+    def open_stream(token: str) -> _Call[order_service_pb2.WatchOrdersResponse]:
+        request = order_service_pb2.WatchOrdersRequest()
+        if filters is not None:
+            request.CopyFrom(filters)
+        request.resume_token = token
+        return client.order.WatchOrders(request)
+
+    return resuming(client, open_stream, resume_token=resume_token, ends=False, give_up_after=give_up_after)
 
 
 def watch_delivery(

@@ -26,7 +26,9 @@ UNSAID: Final = {"audit": False}
 
 _TECHNICAL: Final = frozenset({"version", "update_time", "point", "latitude", "longitude", "key"})
 _SECRET_WORDS: Final = frozenset({"code", "codes", "secret", "token", "hash", "password", "sealed", "fingerprint"})
-_NO_SECRETS: Final = frozenset({"region_code", "postal_code", "language_code", "decline_code"})
+_NO_SECRETS: Final = frozenset(
+    {"region_code", "postal_code", "language_code", "decline_code", "promo_code_id", "promo_code_ids"}
+)
 
 
 @dataclass(frozen=True, slots=True)

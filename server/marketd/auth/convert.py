@@ -72,6 +72,11 @@ def to_json_web_key(key: PublicKey) -> token_pb2.JsonWebKey:
     return token_pb2.JsonWebKey(kty="OKP", crv="Ed25519", x=key.x, kid=key.kid, alg="EdDSA", use="sig")
 
 
+def from_merge_strategy(number: int) -> MergeStrategy:
+    """The strategy that is asked for; quantities are added when nothing is said."""
+    return MERGE_STRATEGIES.optional_from_wire(number) or MergeStrategy.SUM
+
+
 def to_cart_merge(report: MergeReport) -> cart_merge_pb2.CartMergeReport:
     """How the guest's cart was merged."""
     return cart_merge_pb2.CartMergeReport(
@@ -88,4 +93,5 @@ def to_cart_merge(report: MergeReport) -> cart_merge_pb2.CartMergeReport:
             for line in report.lines
         ],
         promo_codes=report.promo_codes,
+        dropped_promo_codes=report.dropped_promo_codes,
     )

@@ -44,21 +44,24 @@ class MergeLine:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """How a guest's cart went into the account's cart."""
+    """How a guest's cart went into the account's cart. promo_codes: those that moved along, the others are dropped."""
 
     cart_id: UUID
     strategy: MergeStrategy
     lines: tuple[MergeLine, ...]
     promo_codes: tuple[str, ...] = ()
+    dropped_promo_codes: tuple[str, ...] = ()
 
 
 class CartMerger(Protocol):
     """Takes a guest's cart along when somebody signs in; cart's `merge_guest_cart` is one."""
 
-    async def __call__(self, uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
+    async def __call__(
+        self, uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy
+    ) -> MergeReport | None:
         """Move the guest's cart into the account's, in the login's own transaction.
 
-        None when the token names no cart: a stale token must not keep anybody from signing in.
+        None when the guest's cart is gone: a stale token must not keep anybody from signing in.
         """
         ...
 

@@ -95,6 +95,14 @@ def hold_active_sql(user_id: str) -> str:
     return accounts.hold_active_sql(user_id)
 
 
+def first_name_sql(user_id: str) -> str:
+    """SQL that gives what strangers may see of the name of the account whose id `user_id` (a column) names.
+
+    NULL when the account is deleted. For lists of what people wrote.
+    """
+    return accounts.first_name_sql(user_id)
+
+
 async def get_address(unit: UnitOfWork | ReadUnit, caller: Caller, address_id: UUID) -> SavedAddress:
     """An address in the caller's book; guests have none. Raises NotFound, also for the addresses of others."""
     saved = None if caller.user_id is None else await addresses.read(unit.connection, caller.user_id, address_id)

@@ -25,6 +25,7 @@ from marketd.auth.sessions.sign_in import LogIn, RegisterAccount, SigningIn
 from marketd.auth.sessions.values import SessionRules
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.guest_tokens import GuestTokens
 from marketd.kernel.call.pages import Pager, parse_order
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import M, Transactor, Work
@@ -57,6 +58,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         changing: Changing,
         undoing: Undoing,
         services: ServiceAccounts,
+        guests: GuestTokens,
     ) -> None:
         self._tx = tx
         self._pager = pager
@@ -70,6 +72,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
         self._changing = changing
         self._undoing = undoing
         self._services = services
+        self._guests = guests
 
     async def Register(
         self, request: auth_service_pb2.RegisterRequest, context: Context
@@ -91,7 +94,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             login=request.login,
             device_name=_device_name(request.device_name),
             password=request.password,
-            guest_cart_token=request.guest_cart_token,
+            # What is no token of ours is as good as none: it must not keep anybody from signing in.
+            guest_cart_id=self._guests.read(request.guest_cart_token),
+            merge_strategy=convert.from_merge_strategy(request.cart_merge_strategy),
             proof=FactorProof(request.totp_code, request.recovery_code),
         )
         done = await self._signing_in.login(calls.current_caller(), command)

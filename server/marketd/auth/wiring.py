@@ -30,6 +30,7 @@ from marketd.auth.sessions.refresh_tokens import RefreshTokens
 from marketd.auth.sessions.sign_in import SigningIn
 from marketd.auth.sessions.values import MAX_OPEN, SessionRules
 from marketd.auth.sweeps import sweep
+from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.call.seal import Seal
 from marketd.kernel.db.invariants import Invariant
 from marketd.kernel.slice import Parts, Slice, Sweep
@@ -171,6 +172,7 @@ def build_on(
                 changing=made.changing,
                 undoing=made.undoing,
                 services=made.services,
+                guests=guest_tokens_of(parts.settings),
             ),
             UserServicer(
                 tx=tx,

@@ -1,4 +1,4 @@
-"""PlaceOrder: three lines of two shops, with carts and quotes made beforehand."""
+"""PlaceOrder: three lines of two shops with a promo code, with carts and quotes made beforehand."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ _ORDERS_A_SECOND = 150
 
 
 async def quoted(world: World, buyers: Sequence[Account]) -> list[bytes]:
-    """A PlaceOrder request for each buyer, of a cart that is filled and quoted for it."""
+    """A PlaceOrder request for each buyer, of a cart that is filled, given the promo code and quoted for it."""
     await fill_carts(world, buyers)
+    codes = await world.promo_codes()
 
-    async def quote(buyer: Account) -> bytes:
+    async def quote(numbered: tuple[int, Account]) -> bytes:
+        index, buyer = numbered
+        apply = cart_service_pb2.ApplyPromoCodeRequest(code=codes[index % len(codes)].code)
+        await world.cart.ApplyPromoCode(apply, metadata=bearer(buyer), timeout=CALL_SECONDS)
         request = cart_service_pb2.QuoteOrderRequest(address=address(52.55, 13.45))
         answer = await world.cart.QuoteOrder(request, metadata=bearer(buyer), timeout=CALL_SECONDS)
-        if any(problem.blocking for problem in answer.problems):
+        if answer.problems or not answer.promotions:
             raise RuntimeError(f"a quote has problems: {answer.problems}")
         return order_service_pb2.PlaceOrderRequest(
             request_id=str(uuid.uuid4()),
@@ -36,7 +40,7 @@ async def quoted(world: World, buyers: Sequence[Account]) -> list[bytes]:
             payment_provider="sandbox",
         ).SerializeToString()
 
-    return await gather(quote, buyers)
+    return await gather(quote, enumerate(buyers))
 
 
 class PlaceOrder(Plain):
@@ -44,7 +48,7 @@ class PlaceOrder(Plain):
 
     name = "place_order"
     target = Target(tuned=2.0)
-    note = "without a promo code, as there are none yet; the relay's work on the events is counted"
+    note = "the relay's work on the events is counted"
     settles = True
 
     async def prepare(self, world: World, size: Round) -> list[FloorMethod]:
@@ -61,13 +65,14 @@ class PlaceOrder(Plain):
         # Every cart has its lines when the floors' copies are made.
         self._requests = await quoted(world, self._buyers)
         self._quotes = [str(uuid.uuid4()) for _ in self._buyers]
+        self._codes = [code.promo_code_id for code in await world.promo_codes()]
         self._floor = FloorMethod(
             self.name,
             Shape.UNARY,
             answer,
             statements=statements.PLACE_ORDER,
             call_arguments=[
-                _arguments(world, index, buyer, quote_id, answer)
+                _arguments(world, index, buyer, quote_id, self._codes[index % len(self._codes)], answer)
                 for index, (buyer, quote_id) in enumerate(zip(self._buyers, self._quotes, strict=True))
             ],
             transaction=True,
@@ -103,8 +108,10 @@ class PlaceOrder(Plain):
             self._placed += found.count
 
     async def verify(self, world: World) -> None:
-        """Every group is there."""
+        """Every group is there, and has used a code."""
         expect(self.name, await self._orders(world), self._before + self._placed)
+        statement = "SELECT sum(usage_count)::int FROM promo_codes WHERE promo_code_id = ANY($1::uuid[])"
+        expect(self.name, await world.read(statement, self._codes), self._before + self._placed)
 
     async def _orders(self, world: World) -> int:
         statement = "SELECT count(*)::int FROM order_groups WHERE buyer_id = ANY($1::uuid[])"
@@ -116,7 +123,7 @@ def _payload() -> dict[str, str]:
     return {"title": "Oak shelf no. 001", "sku": "OAK-0-001-small", "text": "x" * 120}
 
 
-def _arguments(world: World, index: int, buyer: Account, quote_id: str, answer: bytes) -> Arguments:
+def _arguments(world: World, index: int, buyer: Account, quote_id: str, promo_code_id: str, answer: bytes) -> Arguments:
     group, first, second, payment, request = ({"new": number} for number in range(5))
     variants = sorted(world.lines(index))
     sellers = [world.products[0].seller_id, world.products[-1].seller_id]
@@ -133,6 +140,9 @@ def _arguments(world: World, index: int, buyer: Account, quote_id: str, answer: 
         [items, variants],
         [payment, group, buyer.user_id],
         [buyer.user_id, variants],
+        [promo_code_id],
+        [promo_code_id, buyer.user_id],
+        [group, promo_code_id, buyer.user_id],
         [orders, text],
         [text],
         [buyer.user_id, request, "\\x" + "00" * 32, kept],

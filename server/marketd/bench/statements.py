@@ -83,6 +83,10 @@ CREATE TABLE floor.order_items (item_id uuid PRIMARY KEY, order_id uuid NOT NULL
 CREATE TABLE floor.payments (payment_id uuid PRIMARY KEY, order_group_id uuid NOT NULL UNIQUE,
   user_id uuid NOT NULL, provider text NOT NULL, state text NOT NULL, amount_minor bigint NOT NULL,
   create_time timestamptz NOT NULL);
+CREATE TABLE floor.promo_codes (LIKE promo_codes INCLUDING ALL);
+CREATE TABLE floor.promo_uses (LIKE promo_uses INCLUDING ALL);
+CREATE TABLE floor.promo_redemptions (LIKE promo_redemptions INCLUDING ALL);
+INSERT INTO floor.promo_codes SELECT * FROM promo_codes;
 CREATE TABLE floor.outbox (event_id uuid PRIMARY KEY, aggregate_id uuid NOT NULL, seq bigint NOT NULL,
   event_type text NOT NULL, payload jsonb NOT NULL, occurred_time timestamptz NOT NULL, UNIQUE (aggregate_id, seq));
 CREATE TABLE floor.jobs (job_id uuid PRIMARY KEY, kind text NOT NULL, payload jsonb NOT NULL,
@@ -123,6 +127,11 @@ FROM unnest($1::uuid[], $2::uuid[]) AS i(order_id, variant_id)
     # A line that is deleted could not be ordered again by the next call; writing it costs the same.
     "UPDATE floor.cart_items i SET update_time = now() FROM floor.carts c"
     " WHERE c.user_id = $1 AND i.cart_id = c.cart_id AND i.variant_id = ANY($2::uuid[])",
+    "UPDATE floor.promo_codes SET usage_count = usage_count + 1 WHERE promo_code_id = $1 AND disable_time IS NULL"
+    " AND (usage_limit IS NULL OR usage_count < usage_limit) RETURNING promo_code_id",
+    "INSERT INTO floor.promo_uses AS u VALUES ($1, $2, 1)"
+    " ON CONFLICT (promo_code_id, user_id) DO UPDATE SET count = u.count + 1",
+    "INSERT INTO floor.promo_redemptions VALUES ($1, $2, $3, now())",
     """
 INSERT INTO floor.outbox SELECT uuidv7(), e.order_id, 1, 'order.placed', $2::text::jsonb, now()
 FROM unnest($1::uuid[]) AS e(order_id)

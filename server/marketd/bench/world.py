@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.type.decimal_pb2 import Decimal
 from google.type.latlng_pb2 import LatLng
 from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from marketplace.cart.v1 import cart_service_pb2_grpc
@@ -22,12 +23,14 @@ from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 from marketplace.delivery.v1 import courier_service_pb2_grpc, delivery_service_pb2_grpc
 from marketplace.order.v1 import order_service_pb2_grpc
 from marketplace.payment.v1 import payment_service_pb2_grpc
+from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2, promotion_service_pb2_grpc
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2, seller_service_pb2_grpc
 from marketplace.type.v1 import address_pb2
 
 PRODUCTS_A_SHOP = 40
 VARIANTS_A_PRODUCT = 3
 SHOPS = 2
+PROMO_CODES = 16
 STOCK = 1_000_000
 CALL_SECONDS = 30.0
 _AT_ONCE = 8
@@ -70,6 +73,7 @@ class World:
         self.sellers = seller_service_pb2_grpc.SellerServiceStub(channel)
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
         self.cart = cart_service_pb2_grpc.CartServiceStub(channel)
+        self.promotions = promotion_service_pb2_grpc.PromotionServiceStub(channel)
         self.orders = order_service_pb2_grpc.OrderServiceStub(channel)
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
         self.couriers = courier_service_pb2_grpc.CourierServiceStub(channel)
@@ -80,6 +84,7 @@ class World:
         self.products: list[Product] = []
         self._buyers: list[Account] = []
         self._admin: Account | None = None
+        self._promo_codes: list[promo_code_pb2.PromoCode] = []
 
     async def sign_in(self, email: str) -> Account:
         """A new session of an account."""
@@ -109,6 +114,24 @@ class World:
         self._buyers += await gather(lambda _: self.register("buyer"), range(max(0, missing)))
         self._buyers[:count] = await gather(self.fresh, self._buyers[:count])
         return self._buyers[:count]
+
+    async def promo_codes(self) -> list[promo_code_pb2.PromoCode]:
+        """Codes that take 10 % off everything, as often as anybody likes; made once. Several, as there are products:
+        orders with one and the same code are one after the other from its use to their commit.
+        """
+        admin = await self.admin()
+        while len(self._promo_codes) < PROMO_CODES:
+            request = promotion_service_pb2.CreatePromoCodeRequest(
+                request_id=str(uuid.uuid4()),
+                promo_code=promo_code_pb2.PromoCode(
+                    code=f"BENCH-{secrets.token_hex(4)}",
+                    kind=promo_code_pb2.PROMO_CODE_KIND_PERCENT,
+                    percent=Decimal(value="10"),
+                ),
+            )
+            answer = await self.promotions.CreatePromoCode(request, metadata=bearer(admin), timeout=CALL_SECONDS)
+            self._promo_codes.append(answer.promo_code)
+        return self._promo_codes
 
     async def open_shops(self) -> None:
         """Two approved sellers and their published products; once."""

@@ -7,21 +7,22 @@ from uuid import UUID
 
 from google.type.money_pb2 import Money as MoneyMessage
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2, quote_pb2
+from marketplace.promotion.v1 import promo_code_pb2
 
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
-from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind
+from marketd.cart.values import PricedCart, PricedItem, Problem, ProblemKind, promo_problem
+from marketd.cart.watch import CartReset, CartSnapshot, CartUpdate
 from marketd.kernel.enums import EnumMap
+from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.money import Money
-from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_timestamp
+from marketd.kernel.wire import from_address, to_address, to_duration, to_money, to_stream_reset, to_timestamp
+from marketd.promotion.model import Funding, PromoKind
+from marketd.promotion.values import Promotion
 
-_KINDS = EnumMap(
-    ProblemKind,
-    cart_pb2.ProblemKind,
-    # Nothing gives promotions yet.
-    only_theirs=("PROMO_NOT_FOUND", "PROMO_EXPIRED", "PROMO_EXHAUSTED", "PROMO_NOT_APPLICABLE"),
-)
+_KINDS = EnumMap(ProblemKind, cart_pb2.ProblemKind)
+_FUNDINGS = EnumMap(Funding, promo_code_pb2.PromoCodeFunding)
 
 
 def from_destination(request: cart_service_pb2.QuoteOrderRequest) -> Address | UUID | None:
@@ -44,11 +45,31 @@ def to_cart(priced: PricedCart, media_url: str) -> cart_pb2.Cart:
         items=[_item(item, media_url) for item in priced.items],
         total_quantity=sum(item.quantity for item in cart.items),
         subtotal=to_money(priced.subtotal),
-        discount_amount=to_money(Money(0, priced.currency)),
+        promo_codes=_codes(priced),
+        discount_amount=to_money(priced.discount),
+        total=to_money(priced.subtotal - priced.discount),
         create_time=to_timestamp(cart.create_time),
         update_time=to_timestamp(cart.update_time),
         etag=etag_of(cart.version),
     )
+
+
+def _codes(priced: PricedCart) -> list[cart_pb2.AppliedPromoCode]:
+    """The cart's codes in the order in which they were applied."""
+    applied: dict[UUID | None, cart_pb2.AppliedPromoCode] = {}
+    for promotion in priced.evaluation.promotions:
+        applied[promotion.promo_code_id] = cart_pb2.AppliedPromoCode(
+            code=promotion.code,
+            discount_amount=to_money(Money(promotion.discount_minor, priced.currency)),
+            free_delivery=promotion.kind is PromoKind.FREE_DELIVERY,
+        )
+    for found in priced.evaluation.problems:
+        applied[found.promo_code_id] = cart_pb2.AppliedPromoCode(
+            code=found.code,
+            discount_amount=to_money(Money(0, priced.currency)),
+            problem=to_problem(promo_problem(found)),
+        )
+    return [applied[each] for each in priced.cart.promo_code_ids]
 
 
 def _item(priced: PricedItem, media_url: str) -> cart_pb2.CartItem:
@@ -87,6 +108,7 @@ def to_problem(problem: Problem) -> cart_pb2.Problem:
         item_id=_id(problem.item_id),
         variant_id=_id(problem.variant_id),
         seller_id=_id(problem.seller_id),
+        promo_code=problem.promo_code,
         available_quantity=problem.available_quantity,
         previous_price=None if problem.previous_price is None else to_money(problem.previous_price),
         current_price=None if problem.current_price is None else to_money(problem.current_price),
@@ -95,6 +117,23 @@ def to_problem(problem: Problem) -> cart_pb2.Problem:
 
 def _id(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
+
+
+def to_watch(
+    news: CartSnapshot[cart_pb2.Cart] | CartUpdate[cart_pb2.Cart] | CartReset | Beat, resume_token: str
+) -> cart_service_pb2.WatchCartResponse:
+    """One message of WatchCart."""
+    response = cart_service_pb2.WatchCartResponse(resume_token=resume_token)
+    match news:
+        case CartSnapshot():
+            response.snapshot.cart.CopyFrom(news.shown)
+        case CartUpdate():
+            response.cart.CopyFrom(news.shown)
+        case Beat():
+            response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
+        case CartReset():
+            response.reset.CopyFrom(to_stream_reset(news.reason))
+    return response
 
 
 def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResponse:
@@ -108,6 +147,11 @@ def to_quote(result: QuoteResult, token: str) -> cart_service_pb2.QuoteOrderResp
     latest = [package.latest_time for package in quote.packages if package.latest_time is not None]
     return cart_service_pb2.QuoteOrderResponse(
         packages=[_package(quote, package) for package in quote.packages],
+        discounts=[discount for package in quote.packages for discount in _discounts(quote, package)],
+        promotions=[
+            _promotion(quote, each, each.discount_minor, each.delivery_discount_minor) for each in quote.promotions
+        ],
+        delivery_discount_amount=money(sum(package.delivery_discount_amount_minor for package in quote.packages)),
         subtotal=money(sum(package.subtotal_minor for package in quote.packages)),
         discount_amount=money(sum(package.discount_amount_minor for package in quote.packages)),
         delivery_fee=money(sum(package.delivery_fee_minor for package in quote.packages)),
@@ -139,6 +183,8 @@ def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:
         subtotal=money(package.subtotal_minor),
         discount_amount=money(package.discount_amount_minor),
         delivery_fee=money(package.delivery_fee_minor),
+        delivery_discount_amount=money(package.delivery_discount_amount_minor),
+        promotions=[_promotion(quote, each, *shares) for each, shares in _shares(quote, package)],
         total=money(package.total_minor),
         tax_amount=money(package.tax_amount_minor),
         eta=to_eta(package.earliest_time, package.latest_time),
@@ -146,6 +192,56 @@ def _package(quote: Quote, package: QuotePackage) -> quote_pb2.QuotePackage:
         open_time=None if package.open_time is None else to_timestamp(package.open_time),
         distance_meters=package.distance_meters,
     )
+
+
+def _shares(quote: Quote, package: QuotePackage) -> list[tuple[Promotion, tuple[int, int]]]:
+    """The promotions that take something off the package: of its lines, and of its delivery."""
+    found = []
+    for promotion in quote.promotions:
+        lines = sum(promotion.line_shares.get(line.variant_id, 0) for line in package.lines)
+        delivery = promotion.delivery_shares.get(package.seller_id, 0)
+        if lines or delivery:
+            found.append((promotion, (lines, delivery)))
+    return found
+
+
+def _promotion(quote: Quote, promotion: Promotion, lines: int, delivery: int) -> quote_pb2.AppliedPromotion:
+    return to_promotion(
+        promotion.promo_code_id,
+        promotion.code,
+        promotion.funded_by,
+        Money(lines, quote.currency),
+        Money(delivery, quote.currency),
+    )
+
+
+def to_promotion(
+    promo_code_id: UUID, code: str, funded_by: Funding, discount: Money, delivery_discount: Money
+) -> quote_pb2.AppliedPromotion:
+    """marketplace.cart.v1.AppliedPromotion."""
+    return quote_pb2.AppliedPromotion(
+        promo_code_id=str(promo_code_id),
+        code=code,
+        funded_by=_FUNDINGS.to_wire(funded_by),
+        discount_amount=to_money(discount),
+        delivery_discount_amount=to_money(delivery_discount),
+    )
+
+
+def _discounts(quote: Quote, package: QuotePackage) -> list[quote_pb2.QuoteDiscount]:
+    """The package's promotions in words."""
+    found = []
+    for promotion, shares in _shares(quote, package):
+        amount = Money(sum(shares), quote.currency)
+        found.append(
+            quote_pb2.QuoteDiscount(
+                promo_code=promotion.code,
+                description=promotion.description or f"{promotion.code} takes {amount} off.",
+                seller_id=str(package.seller_id),
+                amount=to_money(amount),
+            )
+        )
+    return found
 
 
 def _quote_item(quote: Quote, line: QuoteLine) -> quote_pb2.QuoteItem:

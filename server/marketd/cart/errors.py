@@ -7,6 +7,7 @@ from datetime import datetime
 from marketd.cart.model import MAX_LINE_QUANTITY, MAX_LINES
 from marketd.kernel.call.reasons import Code, Reason
 from marketd.kernel.call.refusals import FieldViolation, PreconditionViolation, Refusal, ValidationFailed
+from marketd.promotion.model import MAX_CODES
 
 
 class LineTooLarge(ValidationFailed):
@@ -25,6 +26,15 @@ class CartTooLong(ValidationFailed):
         )
 
 
+class TooManyPromoCodes(ValidationFailed):
+    """The cart has as many promo codes as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            FieldViolation("code", f"cannot be applied: a cart takes at most {MAX_CODES} promo codes; remove one first")
+        )
+
+
 class AddressNeeded(ValidationFailed):
     """Something in the cart is to be sent, and nobody said where to."""
 
@@ -34,6 +44,26 @@ class AddressNeeded(ValidationFailed):
                 "address", "must be given, here or by address_id: not everything in the cart goes without it"
             )
         )
+
+
+class GuestCartGone(Refusal):
+    """The cart of a guest's token is not there any more: it went into an account's, or nobody used it for long."""
+
+    code = Code.UNAUTHENTICATED
+    reason = Reason.TOKEN_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cart of this guest token is gone: it went into an account's cart, or nobody has changed it for long. "
+            "Sign in, or make a new one with CreateGuestCart."
+        )
+
+
+class GuestTokenInvalid(ValidationFailed):
+    """What should be the token of a guest's cart is none that this marketplace made."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("guest_token", "is not a token that CreateGuestCart gave"))
 
 
 class CartEmpty(Refusal):

@@ -11,12 +11,14 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
-    LargeBinary,
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketd.kernel.db.database import Base
@@ -28,14 +30,17 @@ _INSTANT = DateTime(timezone=True)
 
 
 class CartTable(Base):
-    """One cart an account, or a guest's, found by the SHA-256 of its token. Its row lock guards its items."""
+    """One cart an account, or a guest's, which has no account and is found by its id. Its row lock guards its items.
+
+    No index has a column that adding an item changes: the row is written anew in its place then, and no index grows.
+    """
 
     __tablename__ = "carts"
-    __table_args__ = (CheckConstraint("num_nonnulls(user_id, guest_token_hash) = 1", name="owner"),)
+    __table_args__ = (Index("ix_carts_guests", "create_time", postgresql_where=text("user_id IS NULL")),)
 
     cart_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
-    guest_token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    promo_code_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(_INSTANT)
     update_time: Mapped[datetime] = mapped_column(_INSTANT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from marketd.cart.model import MAX_LINE_QUANTITY
-from marketd.cart.values import Cart, CartItem, LockedCart
+from marketd.cart.owner import CartOwner, OwnerKind, for_each_kind
+from marketd.cart.values import Cart, CartItem, LockedCart, MergingCarts
 from marketd.inventory import service as inventory
 from marketd.inventory.values import Availability
 from marketd.kernel.db.database import Connection
@@ -22,34 +22,28 @@ INSERT INTO carts (cart_id, user_id, version, create_time, update_time) VALUES (
 ON CONFLICT (user_id) DO NOTHING
 """
 
-# The cart's upsert takes its row lock, and the item is written after it, so adds that run at once are one after the
-# other. None comes back when the sum would be too large.
-_ADD = f"""
-WITH cart AS (
-  INSERT INTO carts AS c (cart_id, user_id, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)
-  ON CONFLICT (user_id) DO UPDATE SET version = c.version + 1, update_time = excluded.update_time
-  RETURNING cart_id
+# The cart's own statement takes its row lock, and the item is written after it, so adds that run at once are one after
+# the other. None comes back when the sum would be too large, or when a guest's cart is gone.
+_ADD = {
+    kind: f"""
+WITH cart AS ({cart}
 )
 INSERT INTO cart_items AS i (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
-SELECT $4, cart.cart_id, $5, $6, $7, $8, $3, $3 FROM cart
+SELECT $3, cart.cart_id, $4, $5, $6, $7, $2, $2 FROM cart
 ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = i.quantity + excluded.quantity,
   price_minor = excluded.price_minor, currency = excluded.currency, update_time = excluded.update_time
   WHERE i.quantity + excluded.quantity <= {MAX_LINE_QUANTITY}
 RETURNING i.item_id
 """
-
-# The cart's row is locked before (by taking the quote, or by `lock`), so each item is as this statement sees it.
-_TAKE = """
-WITH ordered AS (
-  SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
-    unnest($2::uuid[], $3::int[]) AS o(variant_id, quantity) WHERE c.user_id = $1
-), less AS (
-  UPDATE cart_items i SET quantity = i.quantity - o.quantity, update_time = $4 FROM ordered o
-  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity > o.quantity
-)
-DELETE FROM cart_items i USING ordered o
-WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.quantity
-"""
+    for kind, cart in {
+        OwnerKind.ACCOUNT: """
+  INSERT INTO carts AS c (cart_id, user_id, version, create_time, update_time) VALUES ($8, $1, 1, $2, $2)
+  ON CONFLICT (user_id) DO UPDATE SET version = c.version + 1, update_time = excluded.update_time
+  RETURNING cart_id""",
+        OwnerKind.GUEST: """
+  UPDATE carts SET version = version + 1, update_time = $2 WHERE cart_id = $1 AND user_id IS NULL RETURNING cart_id""",
+    }.items()
+}
 
 # The stock comes with the items: a statement of its own would be one round trip more for every look at a cart.
 _ITEM = Columns(
@@ -62,16 +56,15 @@ _CART = Columns(
     Cart,
     table="c",
     expressions={
-        "guest": "c.user_id IS NULL",
         "items": f"ARRAY(SELECT {_ITEM.row_sql} FROM cart_items i WHERE i.cart_id = c.cart_id ORDER BY i.item_id)",
     },
     readers={"items": lambda rows: tuple(map(_ITEM.from_tuple, rows))},
 )
-_BY_USER = f"SELECT {_CART.sql} FROM carts c WHERE c.user_id = $1"
-_BY_ID = f"SELECT {_CART.sql} FROM carts c WHERE c.cart_id = $1"
+_READ = for_each_kind(lambda owned: f"SELECT {_CART.sql} FROM carts c WHERE {owned}")
+_READ_ALL = f"SELECT {_CART.sql} FROM carts c WHERE c.cart_id = ANY($1)"
 
-_LOCKED = Columns(LockedCart)
-_LOCK = f"SELECT {_LOCKED.sql} FROM carts WHERE user_id = $1 FOR UPDATE"
+_LOCKED = Columns(LockedCart, table="c")
+_LOCK = for_each_kind(lambda owned: f"SELECT {_LOCKED.sql} FROM carts c WHERE {owned} FOR UPDATE")
 
 # The version is raised by the statement that changes an item, and only when it has changed one.
 _SET_QUANTITY = """
@@ -83,7 +76,9 @@ UPDATE carts SET version = version + 1, update_time = $5 WHERE cart_id = $1
 """
 _DELETE = """
 WITH gone AS (DELETE FROM cart_items WHERE cart_id = $1 AND ($2::uuid IS NULL OR item_id = $2) RETURNING item_id)
-UPDATE carts SET version = version + 1, update_time = $3 WHERE cart_id = $1 AND EXISTS (SELECT 1 FROM gone)
+UPDATE carts SET version = version + 1, update_time = $3,
+  promo_code_ids = CASE WHEN $2::uuid IS NULL THEN '{}' ELSE promo_code_ids END
+WHERE cart_id = $1 AND (EXISTS (SELECT 1 FROM gone) OR ($2::uuid IS NULL AND promo_code_ids <> '{}'))
 """
 
 _ITEMS: Arrays[CartItem] = Arrays(
@@ -103,15 +98,36 @@ SELECT $1, {_ITEMS.select("n")} FROM unnest({_ITEMS.places(2)}) AS n({_ITEMS.sql
 ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = excluded.quantity, update_time = excluded.update_time
 """
 
+# Sorted before they are locked: who holds one of two carts waits only for one with a greater id.
+_LOCK_BOTH = """
+SELECT c.cart_id, c.user_id FROM carts c WHERE c.user_id = $1 OR (c.cart_id = $2 AND c.user_id IS NULL)
+ORDER BY c.cart_id FOR UPDATE
+"""
 
-async def read_cart(connection: Connection, user_id: UUID) -> Cart | None:
-    """The account's cart with its items; None before it ever held anything."""
-    return _CART.optional(await connection.fetchrow(_BY_USER, user_id))
+# Whoever holds a cart is about to change it, or to take it along: it is left for the next time. Since nothing is waited
+# for, the order is that of the index.
+_SWEEP = """
+DELETE FROM carts WHERE cart_id IN (
+  SELECT cart_id FROM carts WHERE user_id IS NULL AND create_time < $1 AND update_time < $1
+  ORDER BY create_time LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
 
 
-async def read_cart_by_id(connection: Connection, cart_id: UUID) -> Cart | None:
-    """A cart with its items."""
-    return _CART.optional(await connection.fetchrow(_BY_ID, cart_id))
+async def read_cart(connection: Connection, owner: CartOwner) -> Cart | None:
+    """The owner's cart with its items; None before an account's ever held anything, and when a guest's is gone."""
+    return _CART.optional(await connection.fetchrow(_READ[owner.kind], owner.owner_id))
+
+
+async def read_carts(connection: Connection, cart_ids: Collection[UUID]) -> dict[UUID, Cart]:
+    """Those of these carts that are there, with their items."""
+    return {cart.cart_id: cart for cart in _CART.values(await connection.fetch(_READ_ALL, cart_ids))}
+
+
+async def read_versions(connection: Connection, cart_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The versions of those of these carts that are there."""
+    rows = await connection.fetch("SELECT cart_id, version FROM carts WHERE cart_id = ANY($1)", cart_ids)
+    return {row["cart_id"]: row["version"] for row in rows}
 
 
 async def open_cart(connection: Connection, user_id: UUID, now: datetime) -> None:
@@ -119,19 +135,31 @@ async def open_cart(connection: Connection, user_id: UUID, now: datetime) -> Non
     await connection.execute(_OPEN, new_id(), user_id, now)
 
 
-async def add_item(
-    connection: Connection, user_id: UUID, variant_id: UUID, quantity: int, price: Money, now: datetime
-) -> UUID | None:
-    """Add pieces to the account's cart and keep it locked; the item's id, or None when it would be too large."""
-    item_id: UUID | None = await connection.fetchval(
-        _ADD, new_id(), user_id, now, new_id(), variant_id, quantity, price.amount_minor, price.currency
+async def open_guest_cart(connection: Connection, cart_id: UUID, now: datetime) -> None:
+    """Make a guest's cart."""
+    await connection.execute(
+        "INSERT INTO carts (cart_id, version, create_time, update_time) VALUES ($1, 1, $2, $2)", cart_id, now
     )
+
+
+async def add_item(
+    connection: Connection, owner: CartOwner, variant_id: UUID, quantity: int, price: Money, now: datetime
+) -> UUID | None:
+    """Add pieces to the owner's cart and keep it locked.
+
+    The item's id; None when it would be too large, and when a guest's cart is gone.
+    """
+    arguments = (owner.owner_id, now, new_id(), variant_id, quantity, price.amount_minor, price.currency)
+    if owner.is_guest:
+        item_id: UUID | None = await connection.fetchval(_ADD[OwnerKind.GUEST], *arguments)
+    else:
+        item_id = await connection.fetchval(_ADD[OwnerKind.ACCOUNT], *arguments, new_id())
     return item_id
 
 
-async def lock(connection: Connection, user_id: UUID) -> LockedCart | None:
-    """Lock the account's cart; None before it ever held anything."""
-    return _LOCKED.optional(await connection.fetchrow(_LOCK, user_id))
+async def lock(connection: Connection, owner: CartOwner) -> LockedCart | None:
+    """Lock the owner's cart; None before an account's ever held anything, and when a guest's is gone."""
+    return _LOCKED.optional(await connection.fetchrow(_LOCK[owner.kind], owner.owner_id))
 
 
 async def set_quantity(
@@ -144,46 +172,42 @@ async def set_quantity(
 
 
 async def delete_items(connection: Connection, cart_id: UUID, item_id: UUID | None, now: datetime) -> bool:
-    """Remove an item of a locked cart, or all when none is named; whether anything was there."""
+    """Remove an item of a locked cart, or all and the promo codes when none is named; whether anything was there."""
     return await connection.execute(_DELETE, cart_id, item_id, now) == "UPDATE 1"
 
 
-async def take_ordered(
-    connection: Connection, user_id: UUID, variant_ids: Sequence[UUID], quantities: Sequence[int], now: datetime
-) -> None:
-    """Take what was ordered out of the account's cart, which is locked; more pieces added meanwhile stay."""
-    await connection.execute(_TAKE, user_id, list(variant_ids), list(quantities), now)
-
-
-# -- guests
-
-
-def token_hash(guest_token: str) -> bytes:
-    """What is stored of a guest cart's token."""
-    return hashlib.sha256(guest_token.encode()).digest()
-
-
-async def open_guest_cart(connection: Connection, guest_token: str, now: datetime) -> UUID:
-    """Make a guest's cart."""
-    cart_id = new_id()
+async def set_promo_codes(connection: Connection, cart_id: UUID, promo_code_ids: Sequence[UUID], now: datetime) -> None:
+    """Write the promo codes of a locked cart. promo_code_ids: unique, in the order applied."""
     await connection.execute(
-        "INSERT INTO carts (cart_id, guest_token_hash, version, create_time, update_time) VALUES ($1, $2, 1, $3, $3)",
+        "UPDATE carts SET promo_code_ids = $2, version = version + 1, update_time = $3 WHERE cart_id = $1",
         cart_id,
-        token_hash(guest_token),
+        list(promo_code_ids),
         now,
     )
-    return cart_id
 
 
-async def lock_for_merge(connection: Connection, user_id: UUID, guest_token: str) -> dict[bool, UUID]:
-    """Lock the account's and the guest's cart, in id order; cart ids by whether it is the guest's."""
-    rows = await connection.fetch(
-        "SELECT cart_id, user_id IS NULL AS guest FROM carts WHERE user_id = $1 OR guest_token_hash = $2"
-        " ORDER BY cart_id FOR UPDATE",
-        user_id,
-        token_hash(guest_token),
-    )
-    return {row["guest"]: row["cart_id"] for row in rows}
+def take_ordered_sql(user_id: str, variant_ids: str, quantities: str, now: str) -> str:
+    """service.take_ordered_sql."""
+    return f"""ordered AS (
+  SELECT o.variant_id, o.quantity, c.cart_id FROM carts c,
+    unnest({variant_ids}::uuid[], {quantities}::int[]) AS o(variant_id, quantity) WHERE c.user_id = {user_id}
+), less AS (
+  UPDATE cart_items i SET quantity = i.quantity - o.quantity, update_time = {now} FROM ordered o
+  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity > o.quantity
+), gone AS (
+  DELETE FROM cart_items i USING ordered o
+  WHERE i.cart_id = o.cart_id AND i.variant_id = o.variant_id AND i.quantity <= o.quantity
+)"""
+
+
+# -- merging and ending
+
+
+async def lock_both(connection: Connection, user_id: UUID, guest_cart_id: UUID) -> MergingCarts:
+    """Lock the account's and the guest's cart, in id order."""
+    rows = await connection.fetch(_LOCK_BOTH, user_id, guest_cart_id)
+    found = {row["user_id"] is None: row["cart_id"] for row in rows}
+    return MergingCarts(found.get(True), found.get(False))
 
 
 async def put_items(connection: Connection, cart_id: UUID, items: Sequence[CartItem]) -> None:
@@ -206,3 +230,8 @@ async def raise_version(connection: Connection, cart_id: UUID, now: datetime) ->
     await connection.execute(
         "UPDATE carts SET version = version + 1, update_time = $2 WHERE cart_id = $1", cart_id, now
     )
+
+
+async def delete_old_guest_carts(connection: Connection, before: datetime, most: int) -> int:
+    """Remove guests' carts that nobody has changed since then, with what hangs on them; how many went."""
+    return int((await connection.execute(_SWEEP, before, most)).rsplit(" ", 1)[-1])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from marketd.catalog.values import Offer
 from marketd.inventory.values import NOTHING, Availability
 from marketd.kernel.values.money import Money, total
+from marketd.promotion.values import Evaluation, PromoProblem
 
 
 class ProblemKind(StrEnum):
@@ -22,6 +24,10 @@ class ProblemKind(StrEnum):
     SELLER_CLOSED = "SELLER_CLOSED"
     ADDRESS_NOT_SERVICEABLE = "ADDRESS_NOT_SERVICEABLE"
     TOTAL_TOO_HIGH = "TOTAL_TOO_HIGH"
+    PROMO_NOT_FOUND = "PROMO_NOT_FOUND"
+    PROMO_EXPIRED = "PROMO_EXPIRED"
+    PROMO_EXHAUSTED = "PROMO_EXHAUSTED"
+    PROMO_NOT_APPLICABLE = "PROMO_NOT_APPLICABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Problem:
     item_id: UUID | None = None
     variant_id: UUID | None = None
     seller_id: UUID | None = None
+    promo_code: str | None = field(default=None, metadata={"audit": False})
     available_quantity: int | None = None
     previous_price: Money | None = None
     current_price: Money | None = None
@@ -63,14 +70,23 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """What a buyer or guest has put together. items: 0..100, unique variant_id, in the order first added."""
+    """What a buyer or guest has put together. items: 0..100, unique variant_id, in the order first added.
+
+    user_id: None for a guest's. promo_code_ids: 0..5, unique, in the order applied.
+    """
 
     cart_id: UUID
-    guest: bool
+    user_id: UUID | None
     version: int
     create_time: datetime
     update_time: datetime
     items: tuple[CartItem, ...]
+    promo_code_ids: tuple[UUID, ...] = ()
+
+    @property
+    def guest(self) -> bool:
+        """Whether it is a guest's."""
+        return self.user_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,15 @@ class LockedCart:
 
     cart_id: UUID
     version: int
+    promo_code_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergingCarts:
+    """The two carts of a merge, both locked; None for one that is not there."""
+
+    guest_cart_id: UUID | None
+    own_cart_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,9 @@ class PricedItem:
         return self.unit_price.times(self.item.quantity)
 
 
+NO_CODES: Final = Evaluation()
+
+
 @dataclass(frozen=True, slots=True)
 class PricedCart:
     """A cart as its owner sees it now."""
@@ -107,11 +135,18 @@ class PricedCart:
     cart: Cart
     items: tuple[PricedItem, ...]
     currency: str
+    evaluation: Evaluation = NO_CODES
+    """What its promo codes do."""
 
     @property
     def subtotal(self) -> Money:
         """The sum of the items."""
         return total((item.line_total for item in self.items), self.currency)
+
+    @property
+    def discount(self) -> Money:
+        """What promo codes take off the items."""
+        return Money(sum(self.evaluation.line_discounts.values()), self.currency)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -171,6 +206,11 @@ def price_item(item: CartItem, offer: Offer | None) -> PricedItem:
 def price_cart(cart: Cart, offers: Mapping[UUID, Offer], currency: str) -> PricedCart:
     """The cart with the price and the problems of every item."""
     return PricedCart(cart, tuple(price_item(item, offers.get(item.variant_id)) for item in cart.items), currency)
+
+
+def promo_problem(found: PromoProblem) -> Problem:
+    """What keeps a code from taking anything off; nothing that blocks."""
+    return Problem(ProblemKind(found.reason.value), found.message, blocking=False, promo_code=found.code)
 
 
 def has_blocking(problems: Iterable[Problem]) -> bool:

@@ -202,6 +202,7 @@ class Offer:
     variant_id: UUID
     product_id: UUID
     seller_id: UUID
+    category_id: UUID | None
     title: str
     sku: str
     options: Options

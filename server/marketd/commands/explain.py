@@ -135,7 +135,8 @@ def _rate(rule: Rule, limits: Mapping[str, tuple[float, int]]) -> str:
         return f"{rule.rate_class}, but never limited: whoever asks whether the server lives gets an answer"
     per_second, burst = limits[rule.rate_class]
     by = "account and for each address" if rule.rate_class in STRICT else "account"
-    without = " (without a token, each address)" * (rule.access is Open.PUBLIC and rule.rate_class not in STRICT)
+    by += " or guest" * (Role.GUEST in rule.required_roles)
+    without = " (without one, each address)" * (rule.access is Open.PUBLIC and rule.rate_class not in STRICT)
     strict_rate, strict_burst = STRICT_LIMITS[rule.rate_class]
     is_strict = (per_second, burst) == (strict_rate, strict_burst)
     strictly = "" if is_strict else f"; in production {strict_rate:,g} and {strict_burst:,} unless set otherwise"

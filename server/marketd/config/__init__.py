@@ -45,6 +45,13 @@ class Environment(enum.StrEnum):
     PRODUCTION = "production"
 
 
+class ReviewModeration(enum.StrEnum):
+    """Which reviews an admin looks at before others see them."""
+
+    OFF = "off"
+    ALL = "all"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Durations are seconds (900) or in ISO 8601 (PT15M)."""
 
@@ -235,6 +242,11 @@ class Settings(BaseSettings):
         description="How long before it opens a closed shop takes orders; 0 takes them only while it is open.",
     )
     quote_lifetime: timedelta = timedelta(minutes=15)
+    guest_cart_lifetime: timedelta = Field(
+        timedelta(days=30),
+        gt=timedelta(0),
+        description="How long a guest's cart is kept after its last change; its token ends with it.",
+    )
     unpaid_order_lifetime: timedelta = timedelta(minutes=30)
     order_accept_lifetime: timedelta = Field(
         timedelta(hours=1),
@@ -245,6 +257,11 @@ class Settings(BaseSettings):
     courier_speed_mps: float = Field(5.5, gt=0, le=60, description="For arrival estimates: a bicycle in a city.")
     default_prep_minutes: int = Field(15, ge=0, le=1440)
     search_language: str = Field("english", min_length=1, description="A text search configuration of PostgreSQL.")
+
+    review_moderation: ReviewModeration = Field(
+        ReviewModeration.OFF,
+        description="With `all` each review waits for an admin before others see it; with `off` it is public at once.",
+    )
 
     # Couriers' positions
     position_rate_hz: float = Field(5.0, gt=0, description="Above it a courier gets a directive to send less often.")

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
-from marketplace.type.v1.rating_pb2 import RatingSummary
 
 from marketd.delivery.assign import ReassignDelivery
 from marketd.delivery.couriers import CreateCourier
@@ -34,7 +33,6 @@ from marketd.delivery.values import (
     DeliveryOrder,
     Eta,
     Failure,
-    Rating,
     Shift,
     Stop,
 )
@@ -48,7 +46,7 @@ from marketd.kernel.events.watch import Beat
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.geo import distance_meters
-from marketd.kernel.wire import from_timestamp, to_address, to_money, to_stream_reset, to_timestamp
+from marketd.kernel.wire import from_timestamp, to_address, to_money, to_rating, to_stream_reset, to_timestamp
 
 COURIER_STATES: Final = EnumMap(CourierState, courier_pb2.CourierState)
 VEHICLES: Final = EnumMap(Vehicle, courier_pb2.VehicleType)
@@ -183,15 +181,6 @@ def to_shift(shift: Shift) -> courier_pb2.Shift:
         end_time=_instant(shift.end_time),
         completed_deliveries=shift.completed_deliveries,
         etag=etag_of(shift.version),
-    )
-
-
-def to_rating(rating: Rating) -> RatingSummary:
-    """The contract's rating; no histogram when there are no ratings."""
-    return RatingSummary(
-        average=rating.average if rating.count else None,
-        count=rating.count,
-        histogram=rating.counts if rating.count else (),
     )
 
 

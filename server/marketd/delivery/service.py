@@ -17,6 +17,7 @@ from marketd.delivery.model import TRANSITIONS, DeliveryState, StopKind
 from marketd.delivery.repository import couriers, deliveries, positions
 from marketd.delivery.values import Courier, Delivery, Eta, LatestPosition
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ratings import Rating
 
 Unit: TypeAlias = UnitOfWork | ReadUnit
 
@@ -29,6 +30,11 @@ async def read_delivery(unit: Unit, delivery_id: UUID) -> Delivery | None:
 async def read_courier_of(unit: Unit, user_id: UUID) -> Courier | None:
     """The account's courier."""
     return await couriers.read_own(unit.connection, user_id)
+
+
+async def set_rating(uow: UnitOfWork, courier_id: UUID, rating: Rating) -> None:
+    """Write down what buyers think of a courier: review's CourierRatings. The courier's etag stays."""
+    await couriers.set_rating(uow.connection, courier_id, rating)
 
 
 async def reports_positions(unit: Unit, courier: Courier) -> bool:

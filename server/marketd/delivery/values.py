@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from marketd.audit.changes import UNSAID
@@ -20,26 +20,7 @@ from marketd.delivery.model import (
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money
-
-NO_RATINGS: Final = (0, 0, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """How many ratings of 1 to 5 stars there are, in this order."""
-
-    counts: tuple[int, ...] = NO_RATINGS
-
-    @property
-    def count(self) -> int:
-        """How many there are in all."""
-        return sum(self.counts)
-
-    @property
-    def average(self) -> float | None:
-        """The mean, 1 to 5; None when there are none."""
-        total = sum(stars * number for stars, number in enumerate(self.counts, start=1))
-        return total / self.count if self.count else None
+from marketd.kernel.values.ratings import NO_RATINGS, Rating
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,3 +18,7 @@ PASSWORD = "demo-market-2026"  # noqa: S105 - known to everybody on purpose
 
 SLIP = "celebartion cakes"
 """A search for something of PRODUCTS with two letters the wrong way round."""
+CODE = "WELCOME10"
+"""The marketplace's promo code: a tenth off everything."""
+SHOP_CODE = "BAKERY2"
+"""The first shop's promo code, for its own goods."""

@@ -15,10 +15,10 @@ from marketplace.delivery.v1 import (
 )
 from marketplace_client import MarketplaceError, watch_deliveries, watch_delivery
 
+from marketd.demo.buy import Purchase
 from marketd.demo.people import Cast
 from marketd.demo.play import Played, play
 from marketd.demo.records import CheckFailed, DemoOptions, require
-from marketd.demo.shop import Purchase
 from marketd.demo.stage import Stage
 from marketd.demo.traces.points import TracePoint, shifted_to_end
 from marketd.demo.watches import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from marketplace_client.channel import is_this_machine
 from rich.console import Console
 
-from marketd.demo.defaults import ADMIN_EMAIL, DEFAULT_TARGET, SLIP
+from marketd.demo.defaults import ADMIN_EMAIL, CODE, DEFAULT_TARGET, SHOP_CODE, SLIP
 from marketd.demo.seed import Login, SeededLogins
 
 INDENT = "  "
@@ -87,12 +87,15 @@ def show(console: Console, target: str, logins: SeededLogins, gateway: str = "")
     line(f"Demo logins: {people}; the password is {logins.password}")
     if logins.admin_password != logins.password:
         line("The admin's is the one that MARKETD_ADMIN_PASSWORD holds here; `demo` needs it too.")
+    line(
+        f"Promo codes: {CODE} takes 10 % off everything, {SHOP_CODE} takes 2 off from 10 on at {logins.shops[0].name}."
+    )
     line("Commands to paste, in any folder:")
     for what, lines in commands(target, logins, gateway):
         line(f"# {what}")
         for text in lines:
             line(f"{INDENT}{text}")
-    line(f"{len(logins.couriers)} couriers set out in a moment, and pictures are hung; Ctrl-C ends everything.")
+    line(f"{len(logins.couriers)} couriers set out in a moment, pictures and reviews follow; Ctrl-C ends everything.")
 
 
 def _named(group: tuple[Login, ...] | list[Login]) -> str:

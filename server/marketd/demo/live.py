@@ -20,6 +20,7 @@ from marketplace_client import MarketplaceClient, MarketplaceError
 from rich.console import Console
 
 from marketd.demo.addresses import reachable
+from marketd.demo.customers import write_reviews
 from marketd.demo.defaults import ADMIN_EMAIL, PASSWORD, SLIP
 from marketd.demo.guide import show
 from marketd.demo.pictures import decorate
@@ -33,6 +34,8 @@ _SEED_ATTEMPTS = 10
 _SEED_PAUSE_SECONDS = 1.0
 _SEARCH_SECONDS = 20.0
 _SEARCH_LOOK_SECONDS = 0.1
+_FURNISH_ATTEMPTS = 30
+_LONGEST_PAUSE_SECONDS = 15.0
 
 
 def ensure_admin(email: str, password: str) -> None:
@@ -99,24 +102,25 @@ async def run(target: str, email: str, password: str, console: Console, gateway:
         return
     logins = seeding.result()
     show(console, target, logins, gateway)
-    # Beside all else: nobody waits for pictures to begin.
-    decorating = asyncio.create_task(_decorate(target, logins, console))
+    # Beside all else: nobody waits for these to begin.
+    furnishing = asyncio.create_task(_furnish(target, logins, console))
     await simulate(target, logins, stop)
     await ending
-    decorating.cancel()
-    await asyncio.wait((decorating,))
+    furnishing.cancel()
+    await asyncio.wait((furnishing,))
 
 
-async def _decorate(target: str, logins: SeededLogins, console: Console) -> None:
-    """Hang the pictures, patiently: a machine that has just started has other things to do."""
-    for attempt in range(1, _SEED_ATTEMPTS + 1):
-        try:
-            await decorate(target, logins)
-            return
-        except MarketplaceError as error:
-            if attempt == _SEED_ATTEMPTS:
-                console.print(f"The shops' pictures could not be hung: {error}")
-        await asyncio.sleep(_SEED_PAUSE_SECONDS * attempt)
+async def _furnish(target: str, logins: SeededLogins, console: Console) -> None:
+    """Hang the pictures and have the reviews written, patiently: a machine that has just started has much to do."""
+    for work, failed in ((decorate, "The shops' pictures could not be hung"), (write_reviews, "Reviews are missing")):
+        for attempt in range(1, _FURNISH_ATTEMPTS + 1):
+            try:
+                await work(target, logins)
+                break
+            except MarketplaceError as error:
+                if attempt == _FURNISH_ATTEMPTS:
+                    console.print(f"{failed}: {error}")
+            await asyncio.sleep(min(attempt * _SEED_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))
 
 
 def command(

@@ -16,3 +16,8 @@ def to_text(money: money_pb2.Money) -> str:
     """The amount for people, such as `12.90 EUR`."""
     minor = to_minor(money)
     return f"{minor // 100}.{minor % 100:02d} {money.currency_code}"
+
+
+def to_money(minor: int, currency_code: str) -> money_pb2.Money:
+    """So many hundredths of the currency."""
+    return money_pb2.Money(currency_code=currency_code, units=minor // 100, nanos=minor % 100 * _NANOS_A_MINOR)

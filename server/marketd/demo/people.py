@@ -23,6 +23,7 @@ class Cast:
     password: str
     admin: MarketplaceClient
     seller: MarketplaceClient
+    neighbour: MarketplaceClient
     buyer: MarketplaceClient
     courier: MarketplaceClient
 
@@ -55,6 +56,7 @@ async def assemble(options: DemoOptions) -> AsyncIterator[Cast]:
             password=f"Story-{secrets.token_urlsafe(12)}",
             admin=await person(options.admin_token),
             seller=await person(),
+            neighbour=await person(),
             buyer=await person(),
             courier=await person(),
         )

@@ -38,7 +38,7 @@ class Rider:
     ) -> AsyncIterator[Rider]:
         """Sign in and start the shift. beat_seconds: from one position to the next, which is a second's way on."""
         async with signed_in(target, email, password) as client:
-            courier_id = await _start_shift(client)
+            courier_id = await start_shift(client)
             async with CourierUplink(client, device_id="simulated") as uplink:
                 yield cls(client, uplink, courier_id, speed_mps, beat_seconds)
 
@@ -62,7 +62,7 @@ class Rider:
             await asyncio.sleep(self._beat_seconds)
 
 
-async def _start_shift(client: MarketplaceClient) -> str:
+async def start_shift(client: MarketplaceClient) -> str:
     """Begin a shift; the courier's id.
 
     It stands in the shift; a shift that runs from before must end to begin a new one, which is refused while a delivery

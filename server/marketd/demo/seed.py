@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
-from google.type import latlng_pb2
+from google.type import decimal_pb2, latlng_pb2, money_pb2
 from marketplace.auth.v1 import address_pb2 as auth_address_pb2
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.promotion.v1 import promo_code_pb2, promotion_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
+from marketplace.server.v1 import server_service_pb2
 from marketplace.type.v1 import address_pb2
 from marketplace_client import MarketplaceClient, MarketplaceError
 
-from marketd.demo.defaults import PASSWORD, PRODUCTS, VISITOR_EMAIL
+from marketd.demo.defaults import CODE, PASSWORD, PRODUCTS, SHOP_CODE, VISITOR_EMAIL
 from marketd.demo.imports import upload
 from marketd.demo.town import HOMES, SHOP_DOORS, VISITORS_HOME
 from marketd.kernel.values.texts import slug_of
@@ -89,21 +91,52 @@ async def seed(target: str, admin_email: str, admin_password: str, products: Pat
             await _shop(target, admin, vendor, file, number)
             for number, (vendor, file) in enumerate(by_vendor(content).items())
         ]
+        await _codes(admin, shops)
         buyers = [Login("buyer", place.name, _email("buyer", number)) for number, place in enumerate(HOMES, 1)]
         for login in buyers:
-            async with _person(target, login):
+            async with person(target, login):
                 pass
         visitor = Login("buyer", VISITORS_HOME.name, VISITOR_EMAIL)
         await _visitor(target, visitor)
         couriers = [Login("courier", name, _email("courier", number)) for number, name in enumerate(_COURIERS, 1)]
         for login in couriers:
-            await _courier(target, admin, login, courier_pb2.VEHICLE_TYPE_BICYCLE)
+            await seed_courier(target, admin, login, courier_pb2.VEHICLE_TYPE_BICYCLE)
         runners = [Login("courier", name, _email("runner", number)) for number, name in enumerate(_RUNNERS, 1)]
         for login in runners:
-            await _courier(target, admin, login, courier_pb2.VEHICLE_TYPE_SCOOTER)
+            await seed_courier(target, admin, login, courier_pb2.VEHICLE_TYPE_SCOOTER)
     return SeededLogins(
         admin_login, PASSWORD, admin_password, tuple(shops), tuple(buyers), tuple(couriers), visitor, tuple(runners)
     )
+
+
+async def _codes(admin: MarketplaceClient, shops: list[SeededShop]) -> None:
+    """The promo codes that are known to everybody: one of the marketplace, one of the first shop for its goods."""
+    currency = (await admin.server.GetServerInfo(server_service_pb2.GetServerInfoRequest())).server_info.currency_code
+    everywhere = promo_code_pb2.PromoCode(
+        code=CODE,
+        kind=promo_code_pb2.PROMO_CODE_KIND_PERCENT,
+        percent=decimal_pb2.Decimal(value="10"),
+        stackable=True,
+        description="10 % off everything, from the marketplace.",
+    )
+    codes = [everywhere]
+    if shops:
+        of_shop = promo_code_pb2.PromoCode(
+            code=SHOP_CODE,
+            seller_id=shops[0].seller_id,
+            kind=promo_code_pb2.PROMO_CODE_KIND_FIXED,
+            amount=money_pb2.Money(currency_code=currency, units=2),
+            min_subtotal=money_pb2.Money(currency_code=currency, units=10),
+            stackable=True,
+            description=f"2 off from 10 on at {shops[0].name}, from the shop.",
+        )
+        codes.append(of_shop)
+    for code in codes:
+        try:
+            await admin.promotion.CreatePromoCode(promotion_service_pb2.CreatePromoCodeRequest(promo_code=code))
+        except MarketplaceError as error:
+            if error.reason != "ALREADY_EXISTS":
+                raise
 
 
 def by_vendor(content: bytes) -> dict[str, bytes]:
@@ -130,8 +163,8 @@ def _email(role: str, number: int) -> str:
 
 
 @asynccontextmanager
-async def _person(target: str, login: Login) -> AsyncIterator[MarketplaceClient]:
-    """A client of somebody, who is registered when there is no such account yet."""
+async def person(target: str, login: Login) -> AsyncIterator[MarketplaceClient]:
+    """A client of somebody, who is registered when there is no such account yet. They have the demo's password."""
     async with _client(target) as client:
         try:
             await client.login(login.email, PASSWORD, device_name="demo")
@@ -146,7 +179,7 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
     login = Login("seller", vendor, _email("seller", number + 1))
     line, latitude, longitude = SHOP_DOORS[number % len(SHOP_DOORS)]
     handle = slug_of(f"demo {vendor}", 60)
-    async with _person(target, login) as client:
+    async with person(target, login) as client:
         try:
             seller = (await client.seller.GetSeller(seller_service_pb2.GetSellerRequest(handle=handle))).seller
         except MarketplaceError as error:
@@ -177,17 +210,18 @@ async def _shop(target: str, admin: MarketplaceClient, vendor: str, content: byt
 
 async def _visitor(target: str, login: Login) -> None:
     """The account for people, with a saved address: nobody likes to write one to see a demo."""
-    async with _person(target, login) as client:
+    async with person(target, login) as client:
         saved = await client.user.ListAddresses(user_service_pb2.ListAddressesRequest(page_size=1))
         if not saved.addresses:
             home = auth_address_pb2.SavedAddress(label="Home", postal_address=VISITORS_HOME.address())
             await client.user.CreateAddress(user_service_pb2.CreateAddressRequest(address=home))
 
 
-async def _courier(
+async def seed_courier(
     target: str, admin: MarketplaceClient, login: Login, vehicle: courier_pb2.VehicleType.ValueType
 ) -> None:
-    async with _person(target, login) as client:
+    """Somebody who is a courier from then on."""
+    async with person(target, login) as client:
         user = (await client.user.GetUser(user_service_pb2.GetUserRequest(user_id="me"))).user
         if policy_pb2.ROLE_COURIER in user.roles:
             return

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from marketd.demo import deliver, searching, shop
+from marketd.demo import basket, buy, deliver, goods, reviews, searching, shop
 from marketd.demo.people import Cast, assemble
 from marketd.demo.records import DemoOptions, Summary
 from marketd.demo.stage import Screen, Stage, StoryStopped
@@ -86,16 +86,23 @@ class _Story:
             products = await shop.fill_shop(stage, cast, options, seller_id)
             await shop.hang_picture(stage, cast, products)
             await searching.search(stage, cast, seller_id, products)
-            variants = await shop.browse(stage, cast, seller_id)
-            purchase = await shop.buy(stage, cast, watchers, variants, end)
-            await shop.prepare(stage, cast, purchase)
+            currency = goods.currency_of(products)
+            voucher = await goods.open_second_shop(stage, cast, start, currency)
+            codes = await goods.make_codes(stage, cast, seller_id, currency)
+            variants = await basket.browse(stage, cast, seller_id)
+            await basket.fill_basket(stage, cast, options, variants, voucher, codes)
+            purchase = await buy.buy(stage, cast, watchers, end, voucher, codes)
+            await buy.cancel_a_piece(stage, cast, purchase)
+            await buy.prepare(stage, cast, purchase)
+            await buy.hand_out_vouchers(stage, cast, purchase)
             self._ride = ride = await deliver.hire(stage, cast, watchers)
             await deliver.assign(stage, cast, watchers, purchase, ride)
             await deliver.pick_up(stage, cast, ride)
             await deliver.track(stage, cast, ride, options, points)
             await deliver.complete(stage, cast, ride)
             await deliver.check_watch(stage, ride)
-            await shop.check_order(stage, cast, purchase)
+            await buy.check_order(stage, cast, purchase)
+            await reviews.write(stage, cast, purchase, seller_id, ride.courier_id)
             await deliver.end_shift(stage, cast, ride)
         self._finished = True
 

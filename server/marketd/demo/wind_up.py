@@ -138,4 +138,7 @@ async def _still_open(cast: Cast, number: str) -> str:
 def _remains(cast: Cast) -> str:
     if cast.seller.tokens is None:
         return "nothing was made"
-    return f"the shop demo-shop-{cast.suffix} with its products, and the accounts demo-…-{cast.suffix}@example.com"
+    return (
+        f"the shops demo-shop-{cast.suffix} and demo-tastings-{cast.suffix} with their products, promo codes "
+        f"…-{cast.suffix}, and the accounts demo-…-{cast.suffix}@example.com"
+    )

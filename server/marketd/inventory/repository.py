@@ -55,20 +55,21 @@ INSERT INTO stock_movements
 SELECT movement_id, variant_id, seller_id, $8, quantity, quantity, reason, $9, $10, $7 FROM opened WHERE quantity > 0
 """
 
-# `locked` waits for the rows and sees their newest versions. The UPDATE re-checks its condition on the newest version
-# too (READ COMMITTED), so what is taken was there. One statement gives the outcome of every line.
+# `locked` waits for the rows and sees their newest versions, and by those it is judged and counted. The UPDATE's own
+# row is first what the statement saw at its start, in its conditions and in the table's CHECKs, which would pass over
+# pieces that came back while it waited. One statement gives the outcome of every line.
 _RESERVE = f"""
 WITH wanted AS (
   SELECT * FROM unnest($1::uuid[], $2::int[]) AS w(variant_id, quantity)
 ), locked AS (
-  SELECT s.variant_id, w.quantity, s.on_hand - s.reserved AS available
+  SELECT s.variant_id, s.policy, s.on_hand, s.reserved, s.oversold, w.quantity, s.on_hand - s.reserved AS available
   FROM wanted w JOIN stocks s USING (variant_id) ORDER BY s.variant_id FOR UPDATE OF s
 ), taken AS (
-  UPDATE stocks s SET reserved = s.reserved + l.quantity, {_touched("$3")},
-    oversold = CASE s.policy WHEN {_TRACKED} THEN s.oversold
-      ELSE GREATEST(0, s.reserved + l.quantity - s.on_hand) END
+  UPDATE stocks s SET on_hand = l.on_hand, reserved = l.reserved + l.quantity, {_touched("$3")},
+    oversold = CASE l.policy WHEN {_TRACKED} THEN l.oversold
+      ELSE GREATEST(0, l.reserved + l.quantity - l.on_hand) END
   FROM locked l WHERE s.variant_id = l.variant_id
-    AND s.on_hand - s.reserved - l.quantity >= CASE s.policy WHEN {_TRACKED} THEN 0 ELSE -{MAX_QUANTITY} END
+    AND l.available - l.quantity >= CASE l.policy WHEN {_TRACKED} THEN 0 ELSE -{MAX_QUANTITY} END
   RETURNING {_AFTER.sql}
 )
 SELECT w.variant_id AS wanted_id, w.quantity, GREATEST(0, l.available) AS available, t.*

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.decimal_pb2 import Decimal
 from google.type.latlng_pb2 import LatLng
 from google.type.money_pb2 import Money as MoneyMessage
-from marketplace.type.v1 import watch_pb2
+from marketplace.type.v1 import rating_pb2, watch_pb2
 from marketplace.type.v1.address_pb2 import Address as AddressMessage
 
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
@@ -20,6 +20,7 @@ from marketd.kernel.events.watch import ResetReason
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.money import Money, minor_digits
+from marketd.kernel.values.ratings import Rating
 from marketd.kernel.values.tax import percent_of, rate_of
 
 RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
@@ -46,6 +47,13 @@ def from_money(message: MoneyMessage, currency: str, field: str) -> Money:
     if message.nanos % scale:
         raise ValidationFailed(FieldViolation(f"{field}.nanos", f"{currency} has no amount this small"))
     return Money(message.units * 10 ** minor_digits(currency) + message.nanos // scale, currency)
+
+
+def to_rating(rating: Rating) -> rating_pb2.RatingSummary:
+    """marketplace.type.v1.RatingSummary; neither mean nor histogram when there are no ratings."""
+    return rating_pb2.RatingSummary(
+        average=rating.average, count=rating.count, histogram=rating.counts if rating.count else ()
+    )
 
 
 def to_percent(rate: int) -> Decimal:

@@ -88,7 +88,7 @@ async def cancel_order(uow: UnitOfWork, caller: Caller, command: CancelOrder) ->
     left = order.due_minor - order.refund_reserved_minor
     worth = sum(item.worth_minor(pieces.get(item.item_id, 0)) for item in order.items)
     if _ends_sending(order, pieces):
-        worth += order.delivery_fee_minor
+        worth += order.delivery_cost_minor
     worth = min(worth, left)
     # What costs nothing any more is not prepared either.
     if pieces == all_left(order) or (order.is_paid and 0 < left == worth):

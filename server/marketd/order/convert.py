@@ -10,9 +10,10 @@ from uuid import UUID
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
+from marketplace.cart.v1 import quote_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
 
-from marketd.cart.convert import to_eta
+from marketd.cart.convert import to_eta, to_promotion
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import FieldViolation, ValidationFailed
 from marketd.kernel.enums import EnumMap
@@ -32,6 +33,8 @@ from marketd.kernel.wire import (
 from marketd.order.access import Viewer, allowed_actions, viewer_of
 from marketd.order.cancel import CancelledLine, CancelOrder
 from marketd.order.cancellations import Cancellation
+from marketd.order.discounts import StandingDiscount
+from marketd.order.groups import ShownGroup
 from marketd.order.model import CancellationActor, CancellationReason, OrderAction, OrderState
 from marketd.order.place import PlacedGroup
 from marketd.order.prepare import AcceptOrder
@@ -40,7 +43,7 @@ from marketd.order.values import Order, OrderFilter, OrderItem
 from marketd.order.watch import OrderChange, OrderNews, OrderReset, OrderSnapshot
 from marketd.payment.convert import to_payment
 
-_STATES = EnumMap(OrderState, order_pb2.OrderState)
+STATES = EnumMap(OrderState, order_pb2.OrderState)
 _ACTIONS = EnumMap(OrderAction, order_pb2.OrderAction)
 _REASONS = EnumMap(CancellationReason, order_pb2.CancellationReason)
 _ACTORS = EnumMap(CancellationActor, order_pb2.CancellationActor)
@@ -75,13 +78,14 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         buyer_id=str(order.buyer_id),
         seller_id=str(order.seller_id),
         shop_name=order.shop_name,
-        state=_STATES.to_wire(order.state),
+        state=STATES.to_wire(order.state),
         allowed_actions=[_ACTIONS.to_wire(action) for action in allowed_actions(order, viewer)],
         items=[_item(order, item) for item in order.items],
         address=None if address is None else to_address(address),
         subtotal=money(order.subtotal_minor),
         discount_amount=money(order.discount_amount_minor),
         delivery_fee=money(order.delivery_fee_minor),
+        delivery_discount_amount=money(order.delivery_discount_amount_minor),
         total=money(order.total_minor),
         delivery_tax_rate=to_percent(order.delivery_tax_rate),
         delivery_tax_amount=money(order.delivery_tax_amount_minor),
@@ -89,13 +93,15 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         cancelled_amount=money(order.cancelled_amount_minor),
         payable_amount=money(order.payable_minor),
         refunded_amount=money(order.refunded_amount_minor),
+        promo_codes=[promotion.code for promotion in order.promotions],
+        promotions=to_promotions(order.standing_discounts, order.currency),
         payment_id=str(order.payment_id),
         delivery_id=None if order.delivery_id is None else str(order.delivery_id),
         courier_id=None if order.courier_id is None else str(order.courier_id),
         prep_duration=None if order.prep_duration is None else to_duration(order.prep_duration),
         shop_open_time=_instant(order.shop_open_time),
         eta=to_eta(order.eta_earliest_time, order.eta_latest_time),
-        cancellations=[_cancellation(order, cancellation, viewer) for cancellation in order.cancellations],
+        cancellations=[to_cancellation(order, cancellation, viewer) for cancellation in order.cancellations],
         create_time=to_timestamp(order.create_time),
         update_time=to_timestamp(order.update_time),
         payment_expire_time=to_timestamp(order.payment_expire_time),
@@ -117,6 +123,20 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         for item in message.items:
             _keep(item, _PARCEL_ITEM)
     return message
+
+
+def to_promotions(standing: Iterable[StandingDiscount], currency: str) -> list[quote_pb2.AppliedPromotion]:
+    """What promotions take off what is left of an order."""
+    return [
+        to_promotion(
+            each.promotion.promo_code_id,
+            each.promotion.code,
+            each.promotion.funded_by,
+            Money(each.discount_amount_minor, currency),
+            Money(each.delivery_discount_amount_minor, currency),
+        )
+        for each in standing
+    ]
 
 
 def _keep(message: Message, names: frozenset[str]) -> None:
@@ -146,7 +166,8 @@ def _item(order: Order, item: OrderItem) -> order_pb2.OrderItem:
     )
 
 
-def _cancellation(order: Order, cancellation: Cancellation, viewer: Viewer) -> order_pb2.Cancellation:
+def to_cancellation(order: Order, cancellation: Cancellation, viewer: Viewer) -> order_pb2.Cancellation:
+    """marketplace.order.v1.Cancellation, with as much of the reason as the viewer may know."""
     is_told = viewer.sees_why(cancellation.reason)
     return order_pb2.Cancellation(
         lines=[
@@ -166,12 +187,19 @@ def _cancellation(order: Order, cancellation: Cancellation, viewer: Viewer) -> o
 def to_order_group(placed: PlacedGroup, caller: Caller) -> order_pb2.OrderGroup:
     """marketplace.order.v1.OrderGroup of what was just placed."""
     first = placed.orders[0]
+    total = first.money(sum(order.total_minor for order in placed.orders))
+    shown = ShownGroup(placed.order_group_id, placed.orders, placed.payment, total, first.create_time)
+    return to_shown_group(shown, caller)
+
+
+def to_shown_group(group: ShownGroup, caller: Caller) -> order_pb2.OrderGroup:
+    """marketplace.order.v1.OrderGroup, as far as the caller may see it."""
     return order_pb2.OrderGroup(
-        order_group_id=str(placed.order_group_id),
-        orders=[to_order(order, caller) for order in placed.orders],
-        payment=to_payment(placed.payment),
-        total=to_money(first.money(sum(order.total_minor for order in placed.orders))),
-        create_time=to_timestamp(first.create_time),
+        order_group_id=str(group.order_group_id),
+        orders=[to_order(order, caller) for order in group.orders],
+        payment=None if group.payment is None else to_payment(group.payment),
+        total=None if group.total is None else to_money(group.total),
+        create_time=to_timestamp(group.create_time),
     )
 
 
@@ -183,7 +211,7 @@ def to_watch(news: OrderNews | Beat, caller: Caller, resume_token: str) -> order
             response.snapshot.order.CopyFrom(to_order(news.order, caller))
         case OrderChange():
             response.changed.order.CopyFrom(to_order(news.order, caller))
-            response.changed.previous_state = _STATES.to_wire(news.previous_state)
+            response.changed.previous_state = STATES.to_wire(news.previous_state)
             response.changed.change_time.CopyFrom(to_timestamp(news.change_time))
         case Beat():
             response.heartbeat.server_time.CopyFrom(to_timestamp(news.time))
@@ -205,12 +233,12 @@ def from_list(request: order_service_pb2.ListOrdersRequest) -> OrderFilter:
     if begin is not None and end is not None and end < begin:
         raise ValidationFailed(FieldViolation("create_time_before", "must not be before create_time_from"))
     return OrderFilter(
-        states=_STATES.all_from_wire(request.states),
+        states=STATES.all_from_wire(request.states),
         order_numbers=tuple(request.order_numbers),
-        buyer_ids=_ids(request.buyer_ids),
-        seller_ids=_ids(request.seller_ids),
-        courier_ids=_ids(request.courier_ids),
-        order_group_ids=_ids(request.order_group_ids),
+        buyer_ids=ids(request.buyer_ids),
+        seller_ids=ids(request.seller_ids),
+        courier_ids=ids(request.courier_ids),
+        order_group_ids=ids(request.order_group_ids),
         create_time_from=begin,
         create_time_before=end,
     )
@@ -241,7 +269,7 @@ def from_cancel(request: order_service_pb2.CancelOrderRequest) -> CancelOrder:
     )
 
 
-def _ids(texts: Iterable[str]) -> tuple[UUID, ...]:
+def ids(texts: Iterable[str]) -> tuple[UUID, ...]:
     """Each once, although the contract compares texts and case does not count in ids."""
     return tuple(dict.fromkeys(map(UUID, texts)))
 

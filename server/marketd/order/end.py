@@ -1,15 +1,16 @@
 """The one way in which an order ends before the buyer has it: cancelled by a person or by the marketplace, rejected,
 not accepted in time, given back whole, or undeliverable. Cancelling it part by part (cancel.py) takes the same steps.
 
-What is left of its money goes back, by a refund where it was taken; its pieces go back to the stock, unless a courier
-has lost them. Everything happens under the locks that `lock_whole` takes.
+What is left of its money goes back, by a refund where it was taken; so do the uses of its promo codes, unless another
+order of its group holds them; its pieces go back to the stock, unless a courier has lost them. Everything happens under
+the locks that `lock_whole` takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from marketd.audit import log
@@ -19,15 +20,19 @@ from marketd.inventory.values import StockLine
 from marketd.kernel.call.caller import SYSTEM, Caller
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Job
 from marketd.kernel.values.money import Money
 from marketd.order import repository
 from marketd.order.cancellations import Cancellation, CancelledPieces
+from marketd.order.codes import give_back_codes
 from marketd.order.events import OrderCancelled, OrderDelivered, OrderRejected
 from marketd.order.model import CancellationActor, CancellationReason, Goods, OrderState
 from marketd.order.transition import transition
 from marketd.order.values import Order, OrderItem
 from marketd.payment import service as payments
 from marketd.payment.ports import RefundShare
+
+PAY_FREE: Final = "order.pay_free"
 
 
 async def lock_whole(uow: UnitOfWork, order_id: UUID) -> tuple[list[Order], Order]:
@@ -66,6 +71,7 @@ async def end_order(
     worth = order.due_minor - order.refund_reserved_minor
     after = await write_end(uow, order, state=state, reason=reason, note=note, actor=actor, goods=goods, caller=caller)
     await settle_money(uow, orders, after, worth)
+    await give_back_codes(uow, orders, [after])
     if not is_out:
         await inventory.release(uow, lines, order.order_id)
     elif goods is Goods.RETURNED:
@@ -85,7 +91,7 @@ async def write_end(
     caller: Caller = SYSTEM,
 ) -> Order:
     """The order's own part of its end: state, items, cancellation, event and audit entry. The caller of this gives the
-    money back and, once for all orders that end here, the pieces.
+    money back and, once for all orders that end here, the promo codes and the pieces.
     """
     pieces = all_left(order)
     worth = order.due_minor - order.refund_reserved_minor
@@ -133,8 +139,16 @@ async def settle_money(uow: UnitOfWork, orders: Sequence[Order], after: Order, w
     if waiting:
         due = sum(order.due_minor for order in waiting)
         await payments.change_amount(uow, group_id, Money(due, after.currency))
+        if not due:
+            enqueue_free(uow, group_id)
     else:
         await payments.cancel_open(uow, group_id)
+
+
+def enqueue_free(uow: UnitOfWork, order_group_id: UUID) -> None:
+    """Have the group's waiting orders become PAID, of which nothing is to be paid any more: nobody could pay that."""
+    key = str(order_group_id)
+    uow.enqueue(Job(kind=PAY_FREE, payload={"order_group_id": key}, dedup_key=f"{PAY_FREE}:{key}"))
 
 
 def all_left(order: Order) -> dict[UUID, int]:

@@ -13,6 +13,7 @@ from marketd.inventory import service as inventory
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job, Json
 from marketd.order import repository
+from marketd.order.codes import give_back_codes
 from marketd.order.end import end_order, lock_whole, stock_lines
 from marketd.order.events import OrderExpired
 from marketd.order.model import CancellationReason, OrderState
@@ -42,17 +43,14 @@ async def expire_group(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
     if await repository.lock_group(uow.connection, group_id) is None:
         return
     await payments.lock_group_payments(uow, group_id)
-    waiting = [
-        order
-        for order in await repository.lock_orders(uow.connection, group_id)
-        if order.state is OrderState.PENDING_PAYMENT
-    ]
+    orders = await repository.lock_orders(uow.connection, group_id)
+    waiting = [order for order in orders if order.state is OrderState.PENDING_PAYMENT]
     if not waiting:
         return
     await payments.cancel_open(uow, group_id)
     lines = [line for order in waiting for line in stock_lines(order)]
-    for order in waiting:
-        await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0)
+    expired = [await transition(uow, order, OrderExpired, state=OrderState.EXPIRED, due_minor=0) for order in waiting]
+    await give_back_codes(uow, orders, expired)
     await inventory.release(uow, lines, group_id)
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Job, Json, StoredEvent
-from marketd.order import repository
+from marketd.order import lists
 from marketd.order.end import end_order, lock_whole
 from marketd.order.model import CancellationReason, OrderState
 from marketd.seller import service as sellers
@@ -36,7 +36,7 @@ async def seller_suspended(uow: UnitOfWork, event: StoredEvent) -> None:
 async def find_abandoned(uow: UnitOfWork, payload: Mapping[str, Json]) -> None:
     """Enqueue the end of one batch of the shop's orders, and the search for the next; the job."""
     seller_id, after = str(payload["seller_id"]), str(payload["after"])
-    found = await repository.list_waiting_for_shop(
+    found = await lists.list_waiting_for_shop(
         uow.connection, UUID(seller_id), _WAITS_FOR_SHOP, UUID(after) if after else None, _BATCH
     )
     for order_id in found:

@@ -63,8 +63,8 @@ INVARIANTS: Final = (
         "SELECT p.id, 'tax of ' || p.tax || ' in ' || p.gross || ' at a rate of ' || p.rate AS wrong"
         " FROM (SELECT item_id::text AS id, tax_rate::numeric AS rate, tax_amount_minor AS tax,"
         "         unit_price_minor * quantity - discount_amount_minor AS gross FROM order_items"
-        "       UNION ALL SELECT order_id::text, delivery_tax_rate, delivery_tax_amount_minor, delivery_fee_minor"
-        "         FROM orders) p"
+        "       UNION ALL SELECT order_id::text, delivery_tax_rate, delivery_tax_amount_minor,"
+        "         delivery_fee_minor - delivery_discount_amount_minor FROM orders) p"
         " WHERE p.tax <> div(2 * p.gross * p.rate + 1000000 + p.rate, 2 * (1000000 + p.rate))",
     ),
     Invariant(
@@ -113,6 +113,33 @@ INVARIANTS: Final = (
         "SELECT o.order_id::text AS id, 'subtotal ' || o.subtotal_minor || ', lines ' || l.lines AS wrong FROM orders o"
         " JOIN (SELECT order_id, sum(unit_price_minor * quantity) AS lines FROM order_items GROUP BY order_id) l"
         " USING (order_id) WHERE o.subtotal_minor <> l.lines",
+    ),
+    Invariant(
+        "I4",
+        "discounts are the promotions' shares",
+        "SELECT d.id, 'discounts ' || d.said || ', promotions ' || d.shared AS wrong FROM ("
+        " SELECT i.item_id::text AS id, i.discount_amount_minor AS said, COALESCE((SELECT"
+        "     sum((p -> 'line_shares' ->> i.item_id::text)::bigint) FROM jsonb_array_elements(o.promotions) p), 0)"
+        "   AS shared FROM order_items i JOIN orders o USING (order_id)"
+        "   WHERE i.discount_amount_minor <> 0 OR o.promotions <> '[]'"
+        " UNION ALL SELECT o.order_id::text, o.discount_amount_minor + o.delivery_discount_amount_minor,"
+        "   (SELECT COALESCE(sum((p ->> 'delivery_share')::bigint), 0) FROM jsonb_array_elements(o.promotions) p)"
+        "     + (SELECT sum(discount_amount_minor) FROM order_items i WHERE i.order_id = o.order_id) FROM orders o"
+        "   WHERE o.discount_amount_minor <> 0 OR o.delivery_discount_amount_minor <> 0 OR o.promotions <> '[]'"
+        " ) d WHERE d.said <> d.shared",
+    ),
+    # A use counts while one order of its group holds the code (Order.holds_promotions).
+    Invariant(
+        "I4",
+        "promo codes are used by the orders that hold them",
+        "SELECT order_group_id || ' ' || promo_code_id AS id,"
+        "   CASE WHEN h.promo_code_id IS NULL THEN 'used by no order that stands' ELSE 'held and not used' END AS wrong"
+        " FROM (SELECT order_group_id, promo_code_id FROM promo_redemptions WHERE give_back_time IS NULL) u"
+        " FULL JOIN (SELECT DISTINCT order_group_id, (p ->> 'promo_code_id')::uuid AS promo_code_id"
+        "   FROM orders, jsonb_array_elements(promotions) AS p"
+        "   WHERE state NOT IN ('CANCELLED', 'REJECTED', 'EXPIRED', 'REFUNDED')) h"
+        "   USING (order_group_id, promo_code_id)"
+        " WHERE u.promo_code_id IS NULL OR h.promo_code_id IS NULL",
     ),
     Invariant(
         "I4",

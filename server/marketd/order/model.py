@@ -70,6 +70,8 @@ cancelled after that.
 """
 
 _OVER: Final = frozenset({_S.DELIVERED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.REFUNDED})
+UNFULFILLED: Final = frozenset({_S.CANCELLED, _S.REJECTED, _S.EXPIRED})
+"""States in which an order ended without the buyer's having anything of it."""
 CANCELLABLE: Final = frozenset({_S.PENDING_PAYMENT, _S.PAID, _S.ACCEPTED, _S.READY})
 """States in which a person may cancel. What is on its way is cancelled only when nobody can deliver it."""
 BEFORE_PICKUP: Final = frozenset({_S.PAID, _S.ACCEPTED, _S.READY})
@@ -165,8 +167,9 @@ class OrderTable(Base):
     `total_minor` is frozen. `due_minor` is what this order still is of its group's payment: the total, less what was
     cancelled before any money was taken. `refund_reserved_minor` is what is given back or about to be,
     `refunded_amount_minor` the part of it that the provider has given back. `cancellations` is a list of
-    values.Cancellation, oldest first. `goods` says what became of the pieces of one that was READY or further when
-    nobody could deliver it. One that is not sent has neither an `address` nor the instants of an estimate.
+    values.Cancellation, oldest first; `promotions` one of discounts.OrderPromotion, in the order of their use. `goods`
+    says what became of the pieces of one that was READY or further when nobody could deliver it. One that is not sent
+    has neither an `address` nor the instants of an estimate.
     """
 
     __tablename__ = "orders"
@@ -183,7 +186,12 @@ class OrderTable(Base):
             " AND refund_reserved_minor <= due_minor AND due_minor <= total_minor",
             name="money",
         ),
-        CheckConstraint("total_minor = subtotal_minor - discount_amount_minor + delivery_fee_minor", name="total"),
+        CheckConstraint(
+            "total_minor = subtotal_minor - discount_amount_minor + delivery_fee_minor"
+            " - delivery_discount_amount_minor",
+            name="total",
+        ),
+        CheckConstraint("delivery_discount_amount_minor BETWEEN 0 AND delivery_fee_minor", name="delivery_discount"),
         CheckConstraint("num_nulls(address, eta_earliest_time, eta_latest_time) IN (0, 3)", name="sent"),
         CheckConstraint("delivery_tax_rate BETWEEN 0 AND 1000000 AND delivery_tax_amount_minor >= 0", name="tax"),
     )
@@ -201,6 +209,8 @@ class OrderTable(Base):
     subtotal_minor: Mapped[int] = mapped_column(BigInteger)
     discount_amount_minor: Mapped[int] = mapped_column(BigInteger)
     delivery_fee_minor: Mapped[int] = mapped_column(BigInteger)
+    delivery_discount_amount_minor: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    promotions: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=sql("'[]'"))
     total_minor: Mapped[int] = mapped_column(BigInteger)
     delivery_tax_rate: Mapped[int] = mapped_column(Integer)
     delivery_tax_amount_minor: Mapped[int] = mapped_column(BigInteger)

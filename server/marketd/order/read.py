@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.order import repository
+from marketd.order import lists, repository
 from marketd.order.access import viewer_of
 from marketd.order.values import Order, OrderFilter
 
@@ -18,6 +19,13 @@ async def get_order(unit: UnitOfWork | ReadUnit, caller: Caller, order_id: UUID)
     if order is None or not viewer_of(caller, order).may_see:
         raise NotFound("order", order_id)
     return order
+
+
+async def batch_get_orders(unit: UnitOfWork | ReadUnit, caller: Caller, order_ids: Sequence[UUID]) -> list[Order]:
+    """Those of the orders that the caller may see, each once, in the order of the ids."""
+    found = await repository.read_many(unit.connection, set(order_ids))
+    wanted = [found[order_id] for order_id in dict.fromkeys(order_ids) if order_id in found]
+    return [order for order in wanted if viewer_of(caller, order).may_see]
 
 
 async def list_orders(
@@ -34,7 +42,7 @@ async def list_orders(
     Whoever has sold sees what was sold also when the shop is closed or the role is gone, as in GetOrder.
     """
     account_id = None if caller.has(Role.ADMIN, Role.SERVICE) else caller.known_user_id
-    return await repository.list_orders(
+    return await lists.list_orders(
         unit.connection,
         wanted,
         account_id,

@@ -10,22 +10,26 @@ from uuid import UUID
 
 import asyncpg
 
+from marketd.cart import service as carts
 from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.database import Connection, is_unique_violation
-from marketd.kernel.db.sql import Arguments, Arrays, Columns, where
+from marketd.kernel.db.sql import Arrays, Columns
+from marketd.kernel.events.events import to_json
 from marketd.kernel.values.address import Address
 from marketd.order.cancellations import Cancellation
-from marketd.order.model import IN_COURIERS_HANDS, OrderState
+from marketd.order.discounts import OrderPromotion
+from marketd.order.history.values import OrderStep
+from marketd.order.model import OrderState
 from marketd.order.values import (
     CHANGEABLE,
     Order,
-    OrderFilter,
     OrderGroup,
     OrderItem,
     OrdersWaiting,
     changeable_of,
 )
-from marketd.seller import service as sellers
+from marketd.payment import service as payments
+from marketd.payment.values import Payment
 
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
@@ -37,8 +41,12 @@ def _address_text(address: Address | None) -> str | None:
     return None if address is None else address.to_json_text()
 
 
+def _promotions_text(promotions: Sequence[OrderPromotion]) -> str:
+    return json.dumps([promotion.to_json() for promotion in promotions]) if promotions else "[]"
+
+
 _ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
-_ORDER = Columns(
+ORDER = Columns(
     Order,
     table="o",
     expressions={
@@ -51,9 +59,10 @@ _ORDER = Columns(
         "address": _address,
         "items": lambda rows: tuple(map(_ITEM.from_tuple, rows)),
         "cancellations": lambda found: tuple(map(Cancellation.from_json, found)),
+        "promotions": lambda found: tuple(map(OrderPromotion.from_json, found)),
     },
 )
-_FROM = f"SELECT {_ORDER.sql} FROM orders o JOIN order_groups g USING (order_group_id)"
+FROM = f"SELECT {ORDER.sql} FROM orders o JOIN order_groups g USING (order_group_id)"
 _GROUP = Columns(OrderGroup)
 _WAITING = Columns(OrdersWaiting, expressions={"count": "count(*)", "due_minor": "COALESCE(sum(due_minor), 0)::bigint"})
 
@@ -70,6 +79,8 @@ _ORDERS: Arrays[Order] = Arrays(
         "subtotal_minor": "bigint",
         "discount_amount_minor": "bigint",
         "delivery_fee_minor": "bigint",
+        "delivery_discount_amount_minor": "bigint",
+        "promotions": "jsonb",
         "total_minor": "bigint",
         "due_minor": "bigint",
         "delivery_tax_rate": "int",
@@ -79,7 +90,7 @@ _ORDERS: Arrays[Order] = Arrays(
         "eta_earliest_time": "timestamptz",
         "eta_latest_time": "timestamptz",
     },
-    writers={"pickup": _address_text, "address": _address_text},
+    writers={"pickup": _address_text, "address": _address_text, "promotions": _promotions_text},
 )
 _ITEMS: Arrays[OrderItem] = Arrays(
     {
@@ -100,6 +111,15 @@ _ITEMS: Arrays[OrderItem] = Arrays(
     },
     writers={"options": partial(json.dumps, ensure_ascii=False)},
 )
+_FIRST_ITEM: Final = 10 + len(_ORDERS)
+
+
+def _item_place(column: str) -> str:
+    return f"${_FIRST_ITEM + _ITEMS.names.index(column)}"
+
+
+# What belongs to others and is written with the orders, for one round trip less each: their payment, and the cart,
+# which loses what they hold.
 _INSERT = f"""
 WITH grp AS (
   INSERT INTO order_groups
@@ -110,22 +130,37 @@ WITH grp AS (
     (order_group_id, buyer_id, currency, create_time, update_time, state, version, {_ORDERS.sql})
   SELECT $1, $2, $6, $8, $8, 'PENDING_PAYMENT', 1, {_ORDERS.select("n")}
   FROM unnest({_ORDERS.places(10)}) AS n({_ORDERS.sql})
-)
+  RETURNING order_id, buyer_id, seller_id
+), told AS (
+  INSERT INTO order_events (order_id, number, buyer_id, seller_id, occur_time, kind, actor, previous_state, state)
+  SELECT order_id, 1, buyer_id, seller_id, $8, 'PLACED', 'BUYER', 'PENDING_PAYMENT', 'PENDING_PAYMENT' FROM placed
+), asked AS ({payments.insert_sql(_FIRST_ITEM + len(_ITEMS))}
+), {carts.take_ordered_sql("$2", _item_place("variant_id"), _item_place("quantity"), "$8")}
 INSERT INTO order_items (order_id, {_ITEMS.sql})
 SELECT i.order_id, {_ITEMS.select("i")}
-FROM unnest($9::uuid[], {_ITEMS.places(10 + len(_ORDERS))}) AS i(order_id, {_ITEMS.sql})
+FROM unnest($9::uuid[], {_ITEMS.places(_FIRST_ITEM)}) AS i(order_id, {_ITEMS.sql})
 """
 
-_SAVE = (
+_SAVE_QUIETLY = (
     "UPDATE orders SET "
     + ", ".join(f"{name} = ${place}" for place, name in enumerate(CHANGEABLE, start=3))
     + " WHERE order_id = $1 AND version = $2"
 )
+_KIND, _ACTOR, _PREVIOUS, _DETAIL = (f"${place}" for place in range(len(CHANGEABLE) + 3, len(CHANGEABLE) + 7))
+_SAVE = f"""
+WITH saved AS ({_SAVE_QUIETLY} RETURNING order_id, version, buyer_id, seller_id, update_time, state)
+INSERT INTO order_events
+  (order_id, number, buyer_id, seller_id, occur_time, kind, actor, previous_state, state, detail)
+SELECT order_id, version, buyer_id, seller_id, update_time,
+  {_KIND}, {_ACTOR}, {_PREVIOUS}, state, {_DETAIL}::text::jsonb
+FROM saved
+"""
 
 
-async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]) -> None:
-    """Write a group with its orders and items in one statement. orders: 1 or more of one group, unique seller_id.
+async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order], payment: Payment) -> None:
+    """Write a group with its orders, items and payment, and take the items out of the buyer's cart, in one statement.
 
+    orders: 1 or more of one group, unique seller_id; in all unique variant_id. The cart is locked.
     Raises ConcurrentUpdate when an order number is taken, which a repeat gets past.
     """
     first = orders[0]
@@ -143,6 +178,7 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
             [order.order_id for order in orders for _ in order.items],
             *_ORDERS.of(orders),
             *_ITEMS.of([item for order in orders for item in order.items]),
+            *payments.insert_arguments(payment),
         )
     except asyncpg.UniqueViolationError as error:
         if is_unique_violation(error, "uq_orders_order_number"):
@@ -152,8 +188,22 @@ async def insert(connection: Connection, quote_id: UUID, orders: Sequence[Order]
 
 async def read(connection: Connection, order_id: UUID) -> Order | None:
     """An order as it is committed now."""
-    row = await connection.fetchrow(f"{_FROM} WHERE o.order_id = $1", order_id)
-    return _ORDER.optional(row)
+    row = await connection.fetchrow(f"{FROM} WHERE o.order_id = $1", order_id)
+    return ORDER.optional(row)
+
+
+async def read_of_item(connection: Connection, item_id: UUID) -> Order | None:
+    """The order that has this line, as it is committed now."""
+    row = await connection.fetchrow(
+        f"{FROM} WHERE o.order_id = (SELECT order_id FROM order_items WHERE item_id = $1)", item_id
+    )
+    return ORDER.optional(row)
+
+
+async def read_many(connection: Connection, order_ids: Collection[UUID]) -> dict[UUID, Order]:
+    """Those of the orders that there are, as they are committed now."""
+    rows = await connection.fetch(f"{FROM} WHERE o.order_id = ANY($1::uuid[])", list(order_ids))
+    return {order.order_id: order for order in ORDER.values(rows)}
 
 
 async def lock(connection: Connection, order_id: UUID) -> Order | None:
@@ -165,6 +215,14 @@ async def lock(connection: Connection, order_id: UUID) -> Order | None:
 async def group_of(connection: Connection, order_id: UUID) -> UUID | None:
     """The group of an order; it never changes."""
     group_id: UUID | None = await connection.fetchval("SELECT order_group_id FROM orders WHERE order_id = $1", order_id)
+    return group_id
+
+
+async def group_with_codes(connection: Connection, order_id: UUID) -> UUID | None:
+    """The group of an order that was placed with promo codes; None of another. Neither ever changes."""
+    group_id: UUID | None = await connection.fetchval(
+        "SELECT order_group_id FROM orders WHERE order_id = $1 AND promotions <> '[]'", order_id
+    )
     return group_id
 
 
@@ -186,8 +244,8 @@ async def lock_orders(connection: Connection, order_group_id: UUID) -> list[Orde
 
 async def read_group(connection: Connection, order_group_id: UUID) -> list[Order]:
     """A group's orders in id order, without locking them."""
-    rows = await connection.fetch(f"{_FROM} WHERE o.order_group_id = $1 ORDER BY o.order_id", order_group_id)
-    return _ORDER.values(rows)
+    rows = await connection.fetch(f"{FROM} WHERE o.order_group_id = $1 ORDER BY o.order_id", order_group_id)
+    return ORDER.values(rows)
 
 
 async def read_waiting(connection: Connection, order_group_id: UUID) -> OrdersWaiting:
@@ -207,10 +265,29 @@ async def set_payment(connection: Connection, order_group_id: UUID, payment_id: 
     )
 
 
-async def save(connection: Connection, order: Order, before_version: int) -> None:
-    """Write what can change of a locked order."""
-    tag = await connection.execute(_SAVE, order.order_id, before_version, *changeable_of(order))
-    if tag != "UPDATE 1":
+async def save(connection: Connection, order: Order, before_version: int, step: OrderStep) -> None:
+    """Write what can change of a locked order, and the step of its story that it is."""
+    tag = await connection.execute(
+        _SAVE,
+        order.order_id,
+        before_version,
+        *changeable_of(order),
+        step.kind.value,
+        step.actor.value,
+        step.previous_state.value,
+        to_json(step.detail),
+    )
+    _check_saved(tag, "INSERT 0 1", order)
+
+
+async def save_quietly(connection: Connection, order: Order, before_version: int) -> None:
+    """Write what can change of a locked order where that shows nowhere."""
+    tag = await connection.execute(_SAVE_QUIETLY, order.order_id, before_version, *changeable_of(order))
+    _check_saved(tag, "UPDATE 1", order)
+
+
+def _check_saved(tag: str, expected: str, order: Order) -> None:
+    if tag != expected:
         raise RuntimeError(f"order {order.order_id} was changed by somebody who did not lock it")
 
 
@@ -233,46 +310,6 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
         order.order_id,
         json.dumps([cancellation.to_json() for cancellation in order.cancellations], ensure_ascii=False),
     )
-
-
-_OPEN: Final = [state.value for state in OrderState if not state.is_over]
-
-
-_FIRST_OPEN: Final = (
-    "SELECT order_number, count(*) OVER () AS count FROM orders"
-    " WHERE {whose} = $1 AND state = ANY($2::text[]) ORDER BY order_id LIMIT 1"
-)
-_FIRST_OPEN_BOUGHT: Final = _FIRST_OPEN.format(whose="buyer_id")
-_FIRST_OPEN_SOLD: Final = _FIRST_OPEN.format(whose="seller_id")
-
-
-async def first_open_bought(connection: Connection, buyer_id: UUID) -> tuple[str, int] | None:
-    """The number of the buyer's oldest order that is not over, and how many there are."""
-    return _numbered(await connection.fetchrow(_FIRST_OPEN_BOUGHT, buyer_id, _OPEN))
-
-
-async def first_open_sold(connection: Connection, seller_id: UUID) -> tuple[str, int] | None:
-    """The same of a shop."""
-    return _numbered(await connection.fetchrow(_FIRST_OPEN_SOLD, seller_id, _OPEN))
-
-
-def _numbered(row: asyncpg.Record | None) -> tuple[str, int] | None:
-    return None if row is None else (row["order_number"], row["count"])
-
-
-async def list_waiting_for_shop(
-    connection: Connection, seller_id: UUID, states: Collection[OrderState], after: UUID | None, limit: int
-) -> list[UUID]:
-    """The shop's orders in these states that come after that id, oldest first."""
-    rows = await connection.fetch(
-        "SELECT order_id FROM orders WHERE seller_id = $1 AND state = ANY($2::text[])"
-        " AND ($3::uuid IS NULL OR order_id > $3) ORDER BY order_id LIMIT $4",
-        seller_id,
-        [state.value for state in states],
-        after,
-        limit,
-    )
-    return [row["order_id"] for row in rows]
 
 
 async def forget_buyer(connection: Connection, buyer_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
@@ -306,77 +343,3 @@ _WORDLESS = """, cancellations = (
   FROM jsonb_array_elements(o.cancellations) WITH ORDINALITY AS each (c, place))"""
 _FORGET_BUYER: Final = _FORGET.format(whose="buyer_id", address="address", more=_WORDLESS)
 _FORGET_SHOP: Final = _FORGET.format(whose="seller_id", address="pickup", more="")
-_ID_COLUMNS: Final = ("order_group_id", "seller_id", "buyer_id", "courier_id")
-"""What a list is filtered by, the narrowest first."""
-_IN_HANDS: Final = [state.value for state in IN_COURIERS_HANDS]
-
-
-async def list_orders(
-    connection: Connection,
-    wanted: OrderFilter,
-    account_id: UUID | None,
-    after: UUID | None,
-    limit: int,
-    *,
-    newest_first: bool = True,
-    in_hands: bool = True,
-) -> list[Order]:
-    """One page of the account's orders, or of everybody's without one. Ids are time-ordered, so they alone are the key.
-
-    in_hands: whether what the account brings is among its orders.
-
-    Each way in which an order can be the account's (bought by it, in its hands, sold by one of its shops, closed ones
-    included) is a branch of its own on its own index, each stopped at the page's end, so a page costs the same wherever
-    it stands. Where no account narrows the list, each of the ids that it is filtered by has its branch: an index cannot
-    be walked in order for several values, and the planner sees here how rare each is.
-    """
-    arguments = Arguments()
-    conditions: list[str] = []
-    branches: list[list[str]] = []
-    for column in _ID_COLUMNS:
-        ids: tuple[UUID, ...] = getattr(wanted, f"{column}s")
-        if ids and account_id is None and not branches:
-            branches = [[f"{column} = {arguments.add(one)}"] for one in ids]
-        elif ids:
-            conditions.append(f"{column} = ANY({arguments.add(list(ids))}::uuid[])")
-    if wanted.order_numbers:
-        conditions.append(f"order_number = ANY({arguments.add(list(wanted.order_numbers))}::text[])")
-    if wanted.states:
-        conditions.append(f"state = ANY({arguments.add([state.value for state in wanted.states])}::text[])")
-    if wanted.create_time_from is not None:
-        conditions.append(f"create_time >= {arguments.add(wanted.create_time_from)}")
-    if wanted.create_time_before is not None:
-        conditions.append(f"create_time < {arguments.add(wanted.create_time_before)}")
-    way, following = ("DESC", "<") if newest_first else ("ASC", ">")
-    if after is not None:
-        conditions.append(f"order_id {following} {arguments.add(after)}")
-    size = arguments.add(limit)
-    account = None if account_id is None else arguments.add(account_id)
-    if account is not None:
-        branches = [[f"buyer_id = {account}"]]
-        # A courier is told neither account nor group of what it brings, and does not find it by them.
-        if in_hands and not wanted.buyer_ids and not wanted.order_group_ids:
-            branches.append([f"courier_user_id = {account}", f"state = ANY({arguments.add(_IN_HANDS)}::text[])"])
-        branches.append(["seller_id = s.seller_id"])
-    end = f" ORDER BY order_id {way} LIMIT {size}"
-    parts = [f"SELECT order_id FROM orders{where([*conditions, *branch])}{end}" for branch in branches or [[]]]
-    if account is not None:
-        shops = sellers.owned_sql(account)
-        parts[-1] = f"SELECT l.order_id FROM ({shops}) s CROSS JOIN LATERAL ({parts[-1]}) l{end}"
-    union = " UNION ".join(f"({part})" for part in parts)
-    rows = await connection.fetch(
-        f"{_FROM} JOIN (SELECT order_id FROM ({union}) b ORDER BY order_id {way} LIMIT {size}) p USING (order_id)"
-        f" ORDER BY o.order_id {way}",
-        *arguments,
-    )
-    return _ORDER.values(rows)
-
-
-async def read_shown_media(connection: Connection, media_ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Those of the media that lines show, each with one of their orders."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT ON (image_media_id) image_media_id, order_id FROM order_items"
-        " WHERE image_media_id = ANY($1::uuid[]) ORDER BY image_media_id, order_id",
-        list(media_ids),
-    )
-    return {row["image_media_id"]: row["order_id"] for row in rows}

@@ -9,7 +9,8 @@ from marketd.inventory import service as inventory
 from marketd.kernel.call.refusals import IllegalTransition, NotFound
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.order import repository
+from marketd.order import lists, repository
+from marketd.order.codes import give_back_codes
 from marketd.order.end import end_order, lock_whole, stock_lines
 from marketd.order.events import (
     OrderCourierAssigned,
@@ -27,6 +28,11 @@ from marketd.order.values import Order
 async def read_order_for_delivery(unit: UnitOfWork | ReadUnit, order_id: UUID) -> Order | None:
     """The order, for a slice that has judged the caller."""
     return await repository.read(unit.connection, order_id)
+
+
+async def read_order_of_item(unit: UnitOfWork | ReadUnit, item_id: UUID) -> Order | None:
+    """The order that has this line, for a slice that judges the caller; None when there is no such line."""
+    return await repository.read_of_item(unit.connection, item_id)
 
 
 async def delivery_made(uow: UnitOfWork, order_id: UUID, delivery_id: UUID) -> Order | None:
@@ -85,7 +91,19 @@ async def out_for_delivery(uow: UnitOfWork, order_id: UUID) -> Order:
 
 async def delivered(uow: UnitOfWork, order_id: UUID) -> Order:
     """The buyer has it. An order whose money was all given back on the way is REFUNDED at once."""
-    order = await _locked(uow, order_id)
+    # One without promo codes needs no look at the others of its group, and takes no lock of theirs.
+    group_id = await repository.group_with_codes(uow.connection, order_id)
+    if group_id is None:
+        return await _delivered(uow, await _locked(uow, order_id))
+    await repository.lock_group(uow.connection, group_id)
+    orders = await repository.lock_orders(uow.connection, group_id)
+    after = await _delivered(uow, next(order for order in orders if order.order_id == order_id))
+    if after.state is OrderState.REFUNDED:
+        await give_back_codes(uow, orders, [after])
+    return after
+
+
+async def _delivered(uow: UnitOfWork, order: Order) -> Order:
     after = await transition(uow, order, OrderDelivered, state=OrderState.DELIVERED)
     if after.due_minor and after.refunded_amount_minor == after.due_minor:
         after = await transition(uow, after, OrderRefunded, {"amount_minor": 0}, state=OrderState.REFUNDED)
@@ -122,12 +140,12 @@ async def goods_returned(uow: UnitOfWork, order_id: UUID) -> None:
 
 async def holds_account(uow: UnitOfWork, user_id: UUID) -> str | None:
     """What the account has bought and is not over, for auth's AccountHolder: `order K7QD-2XMP and 2 more`."""
-    return _named(await repository.first_open_bought(uow.connection, user_id))
+    return _named(await lists.first_open_bought(uow.connection, user_id))
 
 
 async def holds_seller(uow: UnitOfWork, seller_id: UUID) -> str | None:
     """What the shop has sold and is not over: `order K7QD-2XMP and 2 more`; None when nothing waits for it."""
-    return _named(await repository.first_open_sold(uow.connection, seller_id))
+    return _named(await lists.first_open_sold(uow.connection, seller_id))
 
 
 def _named(found: tuple[str, int] | None) -> str | None:
@@ -144,6 +162,11 @@ async def _locked(uow: UnitOfWork, order_id: UUID) -> Order:
     return order
 
 
+async def has_ordered(unit: UnitOfWork | ReadUnit, user_id: UUID, besides: UUID | None) -> bool:
+    """Whether the account has an order that stands outside of the group `besides`, for promotion's BuyerHistory."""
+    return await lists.has_standing(unit.connection, user_id, besides)
+
+
 async def shows_media(connection: Connection, media_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
     """Those of the media that a line of an order shows, each with such an order, for media's LateHolder."""
-    return await repository.read_shown_media(connection, media_ids)
+    return await lists.read_shown_media(connection, media_ids)

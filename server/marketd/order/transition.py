@@ -1,6 +1,7 @@
-"""The one way to change an order: the new value replaces the locked old one, and its event goes into the outbox.
+"""The one way to change an order: the new value replaces the locked old one, its step is written into the order's
+history, and its event goes into the outbox.
 
-Each change raises the version once and has one event, so watchers and etags agree on how many there were.
+Each change raises the version once, is one step and has one event, so watchers and etags agree on how many there were.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import repository
 from marketd.order.events import OrderEvent
+from marketd.order.history.step import step_of
 from marketd.order.model import OrderState
 from marketd.order.values import Order
 
@@ -70,19 +72,20 @@ async def transition(
             raise given_back(order)
         fields |= {"state": state, _TIMES[state]: uow.now}
     after = replace(order, **fields, version=order.version + 1, update_time=uow.now)
-    await repository.save(uow.connection, after, order.version)
+    told_of = make_event(event, after, order.state, told)
+    await repository.save(uow.connection, after, order.version, step_of(told_of, order, after))
     if after.items != order.items:
         await repository.save_items(uow.connection, after)
     if after.cancellations != order.cancellations:
         await repository.save_cancellations(uow.connection, after)
-    uow.emit(make_event(event, after, order.state, told))
+    uow.emit(told_of)
     return after
 
 
 async def save_quietly(uow: UnitOfWork, order: Order, **fields: Any) -> Order:
     """Change what of a locked order shows nowhere: no event, and nobody's etag goes stale of it."""
     after = replace(order, **fields)
-    await repository.save(uow.connection, after, order.version)
+    await repository.save_quietly(uow.connection, after, order.version)
     return after
 
 

@@ -19,7 +19,8 @@ from marketd.kernel.values.address import Address
 from marketd.kernel.values.money import Money
 from marketd.kernel.values.transitions import Transitions
 from marketd.order.cancellations import Cancellation
-from marketd.order.model import TRANSITIONS, UNSENT_TRANSITIONS, Goods, OrderState
+from marketd.order.discounts import OrderPromotion, StandingDiscount, discount_of, standing_discounts
+from marketd.order.model import TRANSITIONS, UNFULFILLED, UNSENT_TRANSITIONS, Goods, OrderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,12 @@ class OrderItem:
     def worth_minor(self, pieces: int) -> int:
         """What `pieces` more cancelled pieces give back: their price less their share of the line's discount.
 
-        The shares of all pieces together are the whole discount, whatever the order of cancelling (rounding is taken on
-        the running sum).
+        The shares of all pieces together are the whole discount, whatever the order of cancelling.
         """
-
-        def discount_of(count: int) -> int:
-            return self.discount_amount_minor * count // self.quantity
-
         gone = self.cancelled_quantity
-        return self.unit_price_minor * pieces - (discount_of(gone + pieces) - discount_of(gone))
+        before = discount_of(self.discount_amount_minor, gone, self.quantity)
+        after = discount_of(self.discount_amount_minor, gone + pieces, self.quantity)
+        return self.unit_price_minor * pieces - (after - before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +103,7 @@ class Order(OrderProgress):
     """An order with its items. Payment and items stand in tables of their own, all else in a row of `orders`.
 
     address, eta_earliest_time, eta_latest_time: None where no line needs shipping. cancellations: oldest first, at most
-    MAX_CANCELLATIONS.
+    MAX_CANCELLATIONS. promotions: in the order of their use, unique promo_code_id.
     """
 
     order_id: UUID
@@ -133,6 +131,25 @@ class Order(OrderProgress):
     payment_expire_time: datetime
     items: tuple[OrderItem, ...]
     cancellations: tuple[Cancellation, ...] = ()
+    delivery_discount_amount_minor: int = 0
+    promotions: tuple[OrderPromotion, ...] = ()
+
+    @property
+    def delivery_cost_minor(self) -> int:
+        """What the buyer pays for bringing it."""
+        return self.delivery_fee_minor - self.delivery_discount_amount_minor
+
+    @property
+    def standing_discounts(self) -> tuple[StandingDiscount, ...]:
+        """What its promotions take off what is left of it, in their order; nothing once it ended unfulfilled."""
+        if self.state in UNFULFILLED:
+            return tuple(StandingDiscount(promotion, 0, 0) for promotion in self.promotions)
+        return standing_discounts(self.promotions, self.items, is_sent=not self.is_sent_no_more)
+
+    @property
+    def holds_promotions(self) -> bool:
+        """Whether its promo codes count as used by it: not when it ended unfulfilled, nor when all was paid back."""
+        return self.state not in UNFULFILLED and self.state is not OrderState.REFUNDED
 
     @property
     def tax_amount_minor(self) -> int:

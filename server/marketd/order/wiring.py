@@ -10,6 +10,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.watch import ResumeTokens
 from marketd.kernel.slice import Parts, Slice
 from marketd.order import invariants
+from marketd.order.end import PAY_FREE
 from marketd.order.expire import EXPIRE, GIVE_UP, expire_group, give_up_order
 from marketd.order.follow_accounts import (
     ACCOUNT_DELETED,
@@ -28,6 +29,10 @@ from marketd.order.follow_sellers import (
     find_abandoned,
     seller_suspended,
 )
+from marketd.order.live.hub import OrderHub
+from marketd.order.live.places import OrdersPlaceTokens
+from marketd.order.pay import PaidOrders
+from marketd.order.place import PlaceTerms
 from marketd.order.receipts.render import ReceiptRenderer
 from marketd.order.servicer import OrderServicer
 from marketd.payment.ports import Providers
@@ -39,6 +44,8 @@ INVARIANTS: Final = invariants.INVARIANTS
 def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slice:
     """Order's part of a process. `providers` gives those by which an order may be paid."""
     settings = parts.settings
+    hub = OrderHub(parts.tx, parts.feed)
+    parts.tx.listen(hub.committed)
     return Slice(
         servicers=[
             OrderServicer(
@@ -46,10 +53,13 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
                 pager=parts.pager,
                 resume=ResumeTokens(settings.derive("order-watches"), "order-watch", parts.clock),
                 feed=parts.feed,
+                hub=hub,
+                places=OrdersPlaceTokens(settings.derive("orders-watches"), parts.clock),
+                clock=parts.clock,
                 quotes=quote_tokens_of(settings),
                 providers=providers(parts.tx),
                 receipts=ReceiptRenderer(settings.shop_name, settings.mail_templates),
-                unpaid_lifetime=settings.unpaid_order_lifetime,
+                terms=PlaceTerms(settings.unpaid_order_lifetime, settings.order_accept_lifetime),
                 currency=settings.currency,
             )
         ],
@@ -60,9 +70,11 @@ def build(parts: Parts, *, providers: Callable[[Transactor], Providers]) -> Slic
             (REFUNDED, "order.sales_refunded", order_refunded),
             *((cancelled, "order.sales_cancelled", order_cancelled) for cancelled in CANCELLED),
         ],
+        tasks=[hub.run],
         jobs={
             EXPIRE: expire_group,
             GIVE_UP: give_up_order,
+            PAY_FREE: PaidOrders.of(settings).pay_free,
             FORGET_BUYER: forget_buyer,
             FORGET_SHOP: forget_shop,
             FIND_ABANDONED: find_abandoned,

@@ -36,6 +36,8 @@ async def create_payment(
         uow, order_group_id, caller.known_user_id, standing.due, provider, expire_time=before.expire_time
     )
     await orders.payment_made(uow, order_group_id, payment.payment_id)
+    if not payment.state.is_open:
+        await orders.payment_captured(uow, order_group_id, payment.payment_id)
     return payment
 
 

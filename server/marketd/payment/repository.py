@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from marketd.kernel.db.database import Connection
-from marketd.kernel.db.sql import Columns
+from marketd.kernel.db.sql import Arrays, Columns
 from marketd.payment.model import OPEN_STATES, AttemptState
 from marketd.payment.refunds.repository import REFUND
 from marketd.payment.values import Payment
@@ -24,21 +26,40 @@ _WHOLE = Columns(
 )
 
 
+_NEW: Arrays[Payment] = Arrays(
+    {
+        "payment_id": "uuid",
+        "order_group_id": "uuid",
+        "buyer_id": "uuid",
+        "payment_provider": "text",
+        "state": "text",
+        "amount_minor": "bigint",
+        "currency": "text",
+        "create_time": "timestamptz",
+        "update_time": "timestamptz",
+        "expire_time": "timestamptz",
+        "capture_time": "timestamptz",
+    }
+)
+
+
+def insert_sql(first: int) -> str:
+    """SQL that writes a new payment; its arguments are `$first` and those after it."""
+    rows = f"unnest({_NEW.places(first)}) AS n({_NEW.sql})"
+    return f"INSERT INTO payments ({_NEW.sql}) SELECT {_NEW.select('n')} FROM {rows}"
+
+
+def insert_arguments(payment: Payment) -> list[Sequence[object]]:
+    """What `insert_sql` takes."""
+    return _NEW.of([payment])
+
+
+_INSERT: Final = insert_sql(1)
+
+
 async def insert_payment(connection: Connection, payment: Payment) -> None:
     """Write a new payment."""
-    await connection.execute(
-        "INSERT INTO payments (payment_id, order_group_id, buyer_id, payment_provider, state, amount_minor, currency,"
-        " create_time, update_time, expire_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
-        payment.payment_id,
-        payment.order_group_id,
-        payment.buyer_id,
-        payment.payment_provider,
-        payment.state.value,
-        payment.amount_minor,
-        payment.currency,
-        payment.create_time,
-        payment.expire_time,
-    )
+    await connection.execute(_INSERT, *insert_arguments(payment))
 
 
 async def read_payment(connection: Connection, payment_id: UUID) -> Payment | None:

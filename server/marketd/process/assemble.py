@@ -10,6 +10,7 @@ from uuid import UUID
 from marketd.audit.journal import AuditJournal
 from marketd.auth.errors import RolesChanged
 from marketd.config import Settings
+from marketd.kernel.call.guest_tokens import guest_tokens_of
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.relay import Relay
@@ -128,6 +129,7 @@ def _build_server(core: Core, slices: Sequence[Slice], tasks: list[Work], option
         collector,
         options,
         authenticator=authenticator,
+        guest_cart=guest_tokens_of(settings).read,
         fingerprint_secret=settings.derive("request-fingerprints"),
         rates=rates,
         audit=journal,

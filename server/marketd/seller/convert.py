@@ -19,7 +19,7 @@ from marketd.kernel.enums import EnumMap
 from marketd.kernel.masks import has_path, patch, update_paths
 from marketd.kernel.values.etags import etag_of
 from marketd.kernel.values.texts import name_key
-from marketd.kernel.wire import from_address, to_address, to_timestamp
+from marketd.kernel.wire import from_address, to_address, to_rating, to_timestamp
 from marketd.media.images.convert import from_image, to_held_image
 from marketd.seller.model import SellerState
 from marketd.seller.repository import ORDERS
@@ -107,6 +107,7 @@ def to_seller(seller: Seller, media_url: str, *, whole: bool) -> seller_pb2.Sell
         description=seller.description or None,
         logo=to_held_image(seller.logo, media_url),
         state=_STATES.to_wire(seller.state),
+        rating=to_rating(seller.rating),
         prep_duration=_to_duration(seller.prep_duration),
         time_zone=seller.time_zone,
         opening_hours=[

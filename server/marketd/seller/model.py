@@ -1,4 +1,4 @@
-"""The table of sellers, their states, and which state may follow which. No SQL statements and no protobuf here."""
+"""The tables of sellers, their states, and which state may follow which. No SQL statements and no protobuf here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Interval, Text, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -86,3 +98,16 @@ class SellerTable(Base):
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     update_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+
+class SellerRatingTable(Base):
+    """What buyers think of a shop: how many ratings of 1 to 5 stars there are, in this order. Review writes it down.
+
+    It is no column of the shop, whose row every order of it holds.
+    """
+
+    __tablename__ = "seller_ratings"
+    __table_args__ = (CheckConstraint("cardinality(rating_counts) = 5", name="rating_counts_are_five"),)
+
+    seller_id: Mapped[UUID] = mapped_column(ForeignKey("sellers.seller_id"), primary_key=True)
+    rating_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer))

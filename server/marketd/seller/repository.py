@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final, TypeAlias
@@ -13,6 +13,7 @@ from marketd.kernel.db.database import Connection
 from marketd.kernel.db.paging import begins, follow
 from marketd.kernel.db.sql import Arguments, Columns
 from marketd.kernel.values.address import Address
+from marketd.kernel.values.ratings import Rating
 from marketd.media.images.held import held_of, held_sql
 from marketd.seller.model import LIVE, SellerState
 from marketd.seller.values import Contact, OpeningException, OpeningHours, OpeningSpan, Seller, SellerQuery, TimeOfDay
@@ -47,19 +48,27 @@ def _opening_exceptions(value: Sequence[Mapping[str, Any]]) -> tuple[OpeningExce
     )
 
 
+def _rating(value: Sequence[int] | None) -> Rating:
+    return Rating() if value is None else Rating(tuple(value))
+
+
 def _exception_json(exception: OpeningException) -> dict[str, object]:
     return {**asdict(exception), "date": exception.date.isoformat()}
 
 
 _SELLER = Columns(
     Seller,
-    expressions={"logo": held_sql("logo_media_id", "logo_alt_text")},
+    expressions={
+        "logo": held_sql("logo_media_id", "logo_alt_text"),
+        "rating": "(SELECT r.rating_counts FROM seller_ratings r WHERE r.seller_id = sellers.seller_id)",
+    },
     readers={
         "logo": held_of,
         "pickup_address": _address,
         "contact": _contact,
         "opening_hours": _opening_hours,
         "opening_exceptions": _opening_exceptions,
+        "rating": _rating,
     },
 )
 
@@ -151,6 +160,12 @@ async def list_of_owner(connection: Connection, owner_user_id: UUID) -> list[UUI
     return [row["seller_id"] for row in rows]
 
 
+async def known(connection: Connection, seller_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are sellers', in any state."""
+    rows = await connection.fetch("SELECT seller_id FROM sellers WHERE seller_id = ANY($1::uuid[])", list(seller_ids))
+    return {row["seller_id"] for row in rows}
+
+
 async def lock(connection: Connection, seller_id: UUID) -> Seller | None:
     """The seller, locked until the transaction ends."""
     return _SELLER.optional(
@@ -199,7 +214,7 @@ async def list_page(
         parts.append(page([f"owner_user_id = {arguments.add(owner_user_id)}", f"state = ANY({asked}::text[])"]))
     tail = follow(arguments, columns, None, limit, (), descending=query.descending)
     return _SELLER.values(
-        await connection.fetch(f"SELECT {_SELLER.sql} FROM ({' UNION ALL '.join(parts)}) s{tail}", *arguments)
+        await connection.fetch(f"SELECT {_SELLER.sql} FROM ({' UNION ALL '.join(parts)}) sellers{tail}", *arguments)
     )
 
 
@@ -222,6 +237,16 @@ async def set_state(connection: Connection, seller_id: UUID, state: SellerState,
     if row is None:
         raise RuntimeError("a locked seller is gone")
     return _SELLER.value(row)
+
+
+async def set_rating(connection: Connection, seller_id: UUID, rating: Rating) -> None:
+    """Write what buyers think of a shop."""
+    await connection.execute(
+        "INSERT INTO seller_ratings (seller_id, rating_counts) VALUES ($1, $2)"
+        " ON CONFLICT (seller_id) DO UPDATE SET rating_counts = excluded.rating_counts",
+        seller_id,
+        list(rating.counts),
+    )
 
 
 async def forget_owner(connection: Connection, owner_user_id: UUID, now: datetime) -> list[UUID]:

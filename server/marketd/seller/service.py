@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
+from marketd.kernel.values.ratings import Rating
 from marketd.seller import opening, repository
 from marketd.seller.repository import HOLD
 from marketd.seller.values import Seller
@@ -58,9 +60,19 @@ async def seller_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> Seller 
     return await repository.read_by_owner(unit.connection, owner_user_id)
 
 
+async def set_rating(uow: UnitOfWork, seller_id: UUID, rating: Rating) -> None:
+    """Write down what buyers think of a shop; the shop's own row, which orders hold, and its etag stay."""
+    await repository.set_rating(uow.connection, seller_id, rating)
+
+
 async def sellers_of(unit: UnitOfWork | ReadUnit, owner_user_id: UUID) -> list[UUID]:
     """All sellers that the account has or had, closed and rejected ones too."""
     return await repository.list_of_owner(unit.connection, owner_user_id)
+
+
+async def known_sellers(unit: UnitOfWork | ReadUnit, seller_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are sellers', in any state."""
+    return await repository.known(unit.connection, seller_ids) if seller_ids else set()
 
 
 async def holds_account(uow: UnitOfWork, owner_user_id: UUID) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from marketd.audit.changes import UNSAID
 from marketd.kernel.values.address import Address
+from marketd.kernel.values.ratings import Rating
 from marketd.media.images.held import HeldImage, ImageChange
 from marketd.seller.model import SellerState
 
@@ -87,6 +89,7 @@ class Seller:
     create_time: datetime
     update_time: datetime
     version: int
+    rating: Rating = field(default=Rating(), metadata=UNSAID)
 
     @property
     def sells(self) -> bool:

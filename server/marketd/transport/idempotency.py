@@ -42,7 +42,8 @@ def request_id_of(value: str, caller: Caller) -> str:
     if _UUID.fullmatch(value):
         return value.lower()
     # Words are easily chosen twice. Of those whom nobody knows, the address at least tells strangers apart.
-    who = caller.key if caller.user_id is not None else f"{caller.key} {caller.address}"
+    is_known = caller.user_id is not None or caller.guest_cart_id is not None
+    who = caller.key if is_known else f"{caller.key} {caller.address}"
     return str(uuid5(_NAMESPACE, f"{who}\0{value}"))
 
 

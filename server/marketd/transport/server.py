@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -217,19 +218,25 @@ class BuiltServer:
             await server.wait_for_termination()
 
 
+def _no_guest(_token: str) -> None:
+    """No token is a guest's."""
+
+
 def build_server(
     collector: Collector,
     options: ServerOptions,
     *,
     authenticator: Authenticator,
     fingerprint_secret: bytes,
+    guest_cart: Callable[[str], UUID | None] = _no_guest,
     rates: Rates | None = None,
     audit: AuditSink | None = None,
     access_log: WriteLines | None = None,
 ) -> BuiltServer:
     """Put the server together and bind its port; nothing is served before `start`.
 
-    `fingerprint_secret`: at least 16 bytes, the same on every worker and across restarts. `rates`: where calls are
+    `fingerprint_secret`: at least 16 bytes, the same on every worker and across restarts. `guest_cart`: the cart that a
+    token is a guest's token of; no token is one by default. `rates`: where calls are
     counted, this process by default. `audit`: where the entries of audited methods go; without it they leave none.
     `access_log` takes whole lines of JSON. Raises StartError (MethodsWithoutRule,
     HandlersUnfit, RulesBroken, PortUnavailable) with a message for the operator. Call it inside the running loop.
@@ -252,6 +259,7 @@ def build_server(
     )
     edge = Edge(
         authenticator=authenticator,
+        guest_cart=guest_cart,
         rates=rates or LocalRates(options.rate_limits),
         answers=AnswerCache(
             max_entries=options.answer_entries,

@@ -19,5 +19,5 @@ async def test_a_purchase_to_the_door_by_curl_alone(story: Story) -> None:
     steps = [line for line in STORY.read_text().splitlines() if line.startswith("step ")]
     lines = story.told.splitlines()
     assert story.code == 0, story.told
-    assert len(lines) == len(steps) == 15, story.told
+    assert len(lines) == len(steps) == 18, story.told
     assert all(line.startswith("ok ") for line in lines)

@@ -48,6 +48,8 @@ from tests.e2e.matrix.ownership_cases import (
     upserted,
 )
 from tests.e2e.matrix.ownership_pictures import PICTURES
+from tests.e2e.matrix.ownership_promotion import PROMOTIONS
+from tests.e2e.matrix.ownership_reviews import REVIEWS
 from tests.e2e.matrix.recipes_goods import csv_file, inline_import, streamed_import
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, new_key
@@ -61,6 +63,7 @@ SERVICES: Final = "only services call this, and they may read every account"
 WORTHLESS: Final = "nothing without its secret; unknown, revoked and without it look the same (test_auth_services)"
 SECRET: Final = "whoever holds it may use it"
 APART: Final = "a token, which has tests of its own"
+WATCHED: Final = "a filter of a watch without an end; test_ownership_tokens compares what it begins with"
 PICTURE: Final = "must be the caller's own upload; another's is refused like a missing one (test_delivery_proofs)"
 NOT_YET: Final = "there is nothing yet that it could name"
 
@@ -68,6 +71,10 @@ NOT_YET: Final = "there is nothing yet that it could name"
 def _rider_id(market: Market) -> str:
     assert market.trip.rider is not None
     return market.trip.rider.courier_id
+
+
+def _order_group_id(market: Market) -> str:
+    return market.trip.group.order_group_id
 
 
 def _product_id(market: Market) -> str:
@@ -80,11 +87,33 @@ def _variant_id(market: Market) -> str:
 
 B, S, C, NOBODY = "BUYER", "SELLER", "COURIER", "anonymous"
 _ORDERS, _DELIVERIES = order_service_pb2.ListOrdersRequest, delivery_service_pb2.ListDeliveriesRequest
+_GROUP = order_service_pb2.GetOrderGroupRequest
 _STOCK = inventory_service_pb2
 
 FIELDS: Final[Mapping[str, Owned | str]] = {
     **PICTURES,
-    "Login.guest_cart_token": NOT_YET,
+    "Login.guest_cart_token": SECRET,
+    **PROMOTIONS,
+    **REVIEWS,
+    **{
+        f"{method}Review.review.{field}": NOT_READ
+        for method in ("Create", "Update")
+        for field in (
+            "order_id",
+            "product_id",
+            "seller_id",
+            "courier_id",
+            "author_user_id",
+            "images[].media_id",
+            "reports[].user_id",
+        )
+    },
+    "CreateReview.review.review_id": NOT_READ,
+    "UpdateReview.review.order_item_id": NOT_READ,
+    "ModerateReview.review_id": EVERYTHING,
+    "ListReviews.page_token": APART,
+    **{f"ListReviews.{field}": PUBLIC for field in ("product_ids", "seller_ids", "courier_ids")},
+    **{f"GetRatingSummary.{field}": PUBLIC for field in ("product_id", "seller_id", "courier_id")},
     "RefreshTokens.refresh_token": SECRET,
     "GetUser.user_id": Owned(
         (B, S, C),
@@ -299,6 +328,8 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     ),
     "WatchStock.variant_ids": Owned((S,), filtered(_STOCK.WatchStockRequest, "variant_ids", _variant_id)),
     "WatchStock.resume_token": APART,
+    "MergeCarts.guest_token": SECRET,
+    "WatchCart.resume_token": APART,
     "AddCartItem.variant_id": Owned(
         (B,),
         draft("variant_id", lambda one: cart_service_pb2.AddCartItemRequest(variant_id=one, quantity=1)),
@@ -324,14 +355,18 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "QuoteOrder.address_id": Owned((B,), quoted_address),
     "PlaceOrder.quote_token": APART,
     "GetOrder.order_id": Owned((B, S, C), order(order_service_pb2.GetOrderRequest)),
+    "BatchGetOrders.order_ids": Owned(
+        (B, S, C), filtered(order_service_pb2.BatchGetOrdersRequest, "order_ids", lambda market: market.trip.order_id)
+    ),
+    "GetOrderGroup.order_group_id": Owned((B, S), filtered(_GROUP, "order_group_id", _order_group_id)),
+    "ListOrderEvents.order_id": Owned((B, S), order(order_service_pb2.ListOrderEventsRequest)),
+    "ListOrderEvents.page_token": APART,
     "GetReceipt.order_id": Owned((B, S), order(order_service_pb2.GetReceiptRequest)),
     "ListOrders.page_token": APART,
     "ListOrders.buyer_ids": Owned((B, S, C), filtered(_ORDERS, "buyer_ids", lambda market: market.trip.buyer.user_id)),
     "ListOrders.seller_ids": Owned((B, C), filtered(_ORDERS, "seller_ids", lambda market: market.shop.seller_id)),
     "ListOrders.courier_ids": Owned((B, S, C), filtered(_ORDERS, "courier_ids", _rider_id)),
-    "ListOrders.order_group_ids": Owned(
-        (B, S, C), filtered(_ORDERS, "order_group_ids", lambda market: market.trip.group.order_group_id)
-    ),
+    "ListOrders.order_group_ids": Owned((B, S, C), filtered(_ORDERS, "order_group_ids", _order_group_id)),
     "AcceptOrder.order_id": Owned((S,), order(order_service_pb2.AcceptOrderRequest, etag="stale")),
     "RejectOrder.order_id": Owned((S,), order(order_service_pb2.RejectOrderRequest, etag="stale")),
     "MarkOrderReady.order_id": Owned((S,), order(order_service_pb2.MarkOrderReadyRequest, etag="stale")),
@@ -339,6 +374,10 @@ FIELDS: Final[Mapping[str, Owned | str]] = {
     "CancelOrder.lines[].item_id": Owned((B, S), cancelled_item),
     "WatchOrder.order_id": Owned((B, S), order(order_service_pb2.WatchOrderRequest)),
     "WatchOrder.resume_token": APART,
+    "WatchOrders.resume_token": APART,
+    "WatchOrders.buyer_ids": WATCHED,
+    "WatchOrders.seller_ids": WATCHED,
+    "WatchOrders.order_group_ids": WATCHED,
     "CreatePayment.order_group_id": Owned(
         (B,),
         plain(

@@ -14,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from marketd.auth.sessions.keys import KeyRing
 from marketd.kernel.call.caller import Role
+from marketd.kernel.call.guest_tokens import GuestTokens
 from marketd.kernel.values.ids import new_id
 from marketd.transport.rules import Access, Open
 
@@ -31,20 +32,23 @@ ACCOUNT_BLOCKED: Final[Verdict] = (grpc.StatusCode.PERMISSION_DENIED, "ACCOUNT_B
 
 ANONYMOUS: Final = "anonymous"
 NOBODY: Final = "nobody"
-ROLES: Final = ("BUYER", "SELLER", "COURIER", "ADMIN", "SERVICE")
-"""Those who have one role and no other. GUEST and VIEWER are absent: no rpc gives out their tokens yet."""
+ROLES: Final = ("BUYER", "SELLER", "COURIER", "ADMIN", "SERVICE", "GUEST")
+"""Those who have one role and no other. VIEWER is absent: no rpc gives out its token yet."""
 WELCOME: Final = (ANONYMOUS, NOBODY, "claims", *ROLES)
 """Those whom a public method takes; the others' tokens are bad."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller; `refused` is what every method but health's says to its token, whatever the method's rule."""
+    """A caller; `refused` is what every method but health's says to its token, whatever the method's rule. `ended` is
+    what those say that its role would open: a guest whose cart is gone.
+    """
 
     name: str
     token: str | None
     roles: frozenset[Role] = frozenset()
     refused: Verdict | None = None
+    ended: Verdict = OK
 
     def judged(self, access: Access, *, vital: bool) -> Verdict:
         """What the contract says of this caller at a method with this rule."""
@@ -57,9 +61,9 @@ class Principal:
         if self.token is None:
             return UNAUTHENTICATED
         if access is Open.AUTHENTICATED:
-            return OK
+            return ROLE_REQUIRED if Role.GUEST in self.roles else OK
         assert isinstance(access, frozenset)
-        return ROLE_REQUIRED if access.isdisjoint(self.roles) else OK
+        return ROLE_REQUIRED if access.isdisjoint(self.roles) else self.ended
 
 
 class People:
@@ -85,6 +89,7 @@ class People:
             "COURIER": market.rider.person,
             "ADMIN": market.admin,
             "SERVICE": market.service,
+            "GUEST": await market.guest(),
         }
         blocked, revoked = await market.blocked(), await market.signed_out()
         found = [
@@ -92,10 +97,14 @@ class People:
             Principal(NOBODY, (await market.person()).token),
             Principal("claims", mint.token(claiming, roles=[role.value for role in Role])),
             *(Principal(name, person.token, frozenset({Role(name)})) for name, person in named.items()),
+            Principal(
+                "guest that was", (await market.merged_guest()).token, frozenset({Role.GUEST}), ended=TOKEN_EXPIRED
+            ),
             Principal("blocked", blocked.token, refused=ACCOUNT_BLOCKED),
             Principal("signed out", revoked.token, refused=SESSION_REVOKED),
             Principal("expired", mint.expired(market.admin), refused=TOKEN_EXPIRED),
             Principal("forged", mint.forged(market.admin), refused=TOKEN_INVALID),
+            Principal("forged guest", GuestTokens(b"another secret").issue(new_id()), refused=TOKEN_INVALID),
             Principal("no token at all", "not.a.token", refused=TOKEN_INVALID),
         ]
         return cls({principal.name: principal for principal in found}, mint)

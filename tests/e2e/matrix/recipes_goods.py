@@ -369,18 +369,18 @@ async def watch_stock(market: Market, who: str) -> Scene:
 @CART.add("GetCart", GUEST, BUYER)
 async def get_cart(market: Market, who: str) -> Scene:
     # A new buyer's cart is opened by the first look at it.
-    return Scene(await market.person(BUYER), (cart_service_pb2.GetCartRequest(),))
+    return Scene(await shopper(market, who), (cart_service_pb2.GetCartRequest(),))
 
 
 @CART.add("AddCartItem", GUEST, BUYER)
 async def add_item(market: Market, who: str) -> Scene:
     request = cart_service_pb2.AddCartItemRequest(request_id=new_key(), variant_id=market.goods.variant_id, quantity=1)
-    return Scene(await market.person(BUYER), (request,))
+    return Scene(await shopper(market, who), (request,))
 
 
 @CART.add("UpdateCartItem", GUEST, BUYER)
 async def update_item(market: Market, who: str) -> Scene:
-    buyer, cart = await market.filled()
+    buyer, cart = await market.filled(await shopper(market, who))
     request = cart_service_pb2.UpdateCartItemRequest(
         request_id=new_key(),
         item=cart_pb2.CartItem(item_id=cart.items[0].item_id, quantity=3),
@@ -391,20 +391,42 @@ async def update_item(market: Market, who: str) -> Scene:
 
 @CART.add("RemoveCartItem", GUEST, BUYER)
 async def remove_item(market: Market, who: str) -> Scene:
-    buyer, cart = await market.filled()
+    buyer, cart = await market.filled(await shopper(market, who))
     return Scene(buyer, (cart_service_pb2.RemoveCartItemRequest(item_id=cart.items[0].item_id),))
 
 
 @CART.add("ClearCart", GUEST, BUYER)
 async def clear_cart(market: Market, who: str) -> Scene:
-    buyer, _ = await market.filled()
+    buyer, _ = await market.filled(await shopper(market, who))
     return Scene(buyer, (cart_service_pb2.ClearCartRequest(),))
 
 
 @CART.add("QuoteOrder", GUEST, BUYER)
 async def quote_order(market: Market, who: str) -> Scene:
-    buyer, _ = await market.filled()
+    buyer, _ = await market.filled(await shopper(market, who))
     return Scene(buyer, (cart_service_pb2.QuoteOrderRequest(address=address("Ada", 13.41)),))
+
+
+@CART.add("CreateGuestCart", PUBLIC)
+async def create_guest_cart(market: Market, who: str) -> Scene:
+    return Scene(None, (cart_service_pb2.CreateGuestCartRequest(),))
+
+
+@CART.add("MergeCarts", BUYER)
+async def merge_carts(market: Market, who: str) -> Scene:
+    guest, _ = await market.filled(await market.guest())
+    request = cart_service_pb2.MergeCartsRequest(request_id=new_key(), guest_token=guest.token)
+    return Scene(await market.person(BUYER), (request,))
+
+
+@CART.add("WatchCart", GUEST, BUYER, take=1)
+async def watch_cart(market: Market, who: str) -> Scene:
+    return Scene(await shopper(market, who), (cart_service_pb2.WatchCartRequest(),))
+
+
+async def shopper(market: Market, who: str) -> Person:
+    """Somebody new with a cart: a guest, or else a buyer."""
+    return await market.guest() if who == GUEST else await market.person(BUYER)
 
 
 def _keeper(market: Market, who: str) -> Person:

@@ -61,6 +61,26 @@ async def get_order(market: Market, who: str) -> Scene:
     return Scene(part_in(market, market.trip, who), (request,))
 
 
+@ORDER.add("BatchGetOrders", BUYER, SELLER, COURIER, ADMIN, SERVICE)
+async def batch_get_orders(market: Market, who: str) -> Scene:
+    request = order_service_pb2.BatchGetOrdersRequest(order_ids=[market.trip.order_id, new_key()])
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@ORDER.add("GetOrderGroup", BUYER, SELLER, ADMIN, SERVICE)
+async def get_order_group(market: Market, who: str) -> Scene:
+    request = order_service_pb2.GetOrderGroupRequest(order_group_id=market.trip.group.order_group_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@ORDER.add("ListOrderEvents", BUYER, SELLER, ADMIN, SERVICE)
+async def list_order_events(market: Market, who: str) -> Scene:
+    request = order_service_pb2.ListOrderEventsRequest(
+        order_id=market.trip.order_id, page_size=5, order_by="number desc"
+    )
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
 @ORDER.add("GetReceipt", BUYER, SELLER, ADMIN)
 async def get_receipt(market: Market, who: str) -> Scene:
     request = order_service_pb2.GetReceiptRequest(order_id=market.trip.order_id)
@@ -116,6 +136,12 @@ async def cancel_order(market: Market, who: str) -> Scene:
 @ORDER.add("WatchOrder", BUYER, SELLER, ADMIN, take=1)
 async def watch_order(market: Market, who: str) -> Scene:
     request = order_service_pb2.WatchOrderRequest(order_id=market.trip.order_id)
+    return Scene(part_in(market, market.trip, who), (request,))
+
+
+@ORDER.add("WatchOrders", BUYER, SELLER, ADMIN, take=1)
+async def watch_orders(market: Market, who: str) -> Scene:
+    request = order_service_pb2.WatchOrdersRequest(states=[order_pb2.ORDER_STATE_READY])
     return Scene(part_in(market, market.trip, who), (request,))
 
 

@@ -32,7 +32,9 @@ def is_move(method: str) -> bool:
 
 MOVES = sorted(method for method in RULES if is_move(method))
 # They use up a code or a token, which is of no use a second time.
-SPENT: Final = frozenset({"Verify", "ResetPassword", "UndoEmailChange", "ChangePassword", "ConfirmTotp", "DisableTotp"})
+SPENT: Final = frozenset(
+    {"Verify", "ResetPassword", "UndoEmailChange", "ChangePassword", "ConfirmTotp", "DisableTotp", "MergeCarts"}
+)
 
 
 @pytest.mark.parametrize("method", [each for each in MOVES if each.rpartition("/")[2] not in SPENT])

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 from marketd.kernel.call.caller import Role
-from marketplace.admin.v1 import admin_service_pb2
-from marketplace.auth.v1 import auth_service_pb2, user_service_pb2
-from marketplace.catalog.v1 import catalog_service_pb2, product_pb2
-from marketplace.delivery.v1 import courier_service_pb2, delivery_service_pb2
+from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.inventory.v1 import inventory_service_pb2
-from marketplace.media.v1 import media_service_pb2
 from marketplace.order.v1 import order_service_pb2
-from marketplace.seller.v1 import seller_service_pb2
 from marketplace.tracking.v1 import tracking_service_pb2
 
-from tests.e2e.matrix.recipes_goods import new_brand, new_category
-from tests.e2e.matrix.recipes_identity import new_address, new_service
-from tests.e2e.matrix.recipes_media import new_media
+from tests.e2e.matrix.listed import ADMINS, EVERY, PRIVATE, Pages
 from tests.e2e.matrix.recipes_orders import part_in, positions
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES
@@ -35,129 +28,6 @@ TRACKING = "/marketplace.tracking.v1.TrackingService"
 
 GARBAGE = "bm90IGEgdG9rZW4gb2YgdGhpcyBtYXJrZXRwbGFjZQ"
 NOT_ONES_OWN = (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
-
-Pages = Callable[[Market], Awaitable[tuple[Person | None, Any]]]
-
-
-async def _orders(market: Market) -> tuple[Person | None, Any]:
-    await market.paid()
-    return market.shop.owner, order_service_pb2.ListOrdersRequest(page_size=1)
-
-
-async def _deliveries(market: Market) -> tuple[Person | None, Any]:
-    await market.ready()
-    return market.shop.owner, delivery_service_pb2.ListDeliveriesRequest(page_size=1)
-
-
-async def _own_products(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await market.draft()
-    return market.shop.owner, catalog_service_pb2.ListProductsRequest(
-        page_size=1, states=[product_pb2.PRODUCT_STATE_DRAFT]
-    )
-
-
-async def _products(market: Market) -> tuple[Person | None, Any]:
-    await market.product()
-    return None, catalog_service_pb2.ListProductsRequest(page_size=1)
-
-
-async def _search(market: Market) -> tuple[Person | None, Any]:
-    await market.product()
-    return None, catalog_service_pb2.SearchProductsRequest(page_size=1)
-
-
-async def _categories(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await new_category(market)
-    return None, catalog_service_pb2.ListCategoriesRequest(page_size=1)
-
-
-async def _brands(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await new_brand(market)
-    return None, catalog_service_pb2.ListBrandsRequest(page_size=1)
-
-
-async def _sessions(market: Market) -> tuple[Person | None, Any]:
-    person = await market.person(Role.BUYER)
-    await market.sign_in(person.email)
-    return person, auth_service_pb2.ListSessionsRequest(page_size=1)
-
-
-async def _addresses(market: Market) -> tuple[Person | None, Any]:
-    person = await market.person(Role.BUYER)
-    for _ in range(2):
-        await new_address(market, person)
-    return person, user_service_pb2.ListAddressesRequest(page_size=1)
-
-
-async def _users(market: Market) -> tuple[Person | None, Any]:
-    return market.admin, user_service_pb2.ListUsersRequest(page_size=1)
-
-
-async def _services(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await new_service(market)
-    return market.admin, auth_service_pb2.ListServiceAccountsRequest(page_size=1)
-
-
-async def _audit(market: Market) -> tuple[Person | None, Any]:
-    return market.admin, admin_service_pb2.ListAuditEntriesRequest(page_size=1)
-
-
-async def _sellers(market: Market) -> tuple[Person | None, Any]:
-    return market.admin, seller_service_pb2.ListSellersRequest(page_size=1)
-
-
-async def _couriers(market: Market) -> tuple[Person | None, Any]:
-    return market.admin, courier_service_pb2.ListCouriersRequest(page_size=1)
-
-
-async def _movements(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await market.draft()
-    return market.shop.owner, inventory_service_pb2.ListStockMovementsRequest(page_size=1)
-
-
-async def _remote_images(market: Market) -> tuple[Person | None, Any]:
-    for _ in range(2):
-        await market.pictured()
-    return market.shop.owner, catalog_service_pb2.ListRemoteImagesRequest(page_size=1)
-
-
-async def _media(market: Market) -> tuple[Person | None, Any]:
-    person = await market.person(Role.BUYER)
-    for _ in range(2):
-        await new_media(market, person)
-    return person, media_service_pb2.ListMediaRequest(page_size=1)
-
-
-ADMINS: dict[str, Pages] = {
-    "users": _users,
-    "sellers": _sellers,
-    "couriers": _couriers,
-    "service accounts": _services,
-    "audit entries": _audit,
-}
-PRIVATE: dict[str, Pages] = {
-    "orders": _orders,
-    "deliveries": _deliveries,
-    "own products": _own_products,
-    "sessions": _sessions,
-    "addresses": _addresses,
-    "stock movements": _movements,
-    "remote images": _remote_images,
-    "media": _media,
-    **ADMINS,
-}
-EVERY: dict[str, Pages] = {
-    **PRIVATE,
-    "products": _products,
-    "search": _search,
-    "categories": _categories,
-    "brands": _brands,
-}
 
 
 async def _first_page(market: Market, pages: Pages) -> tuple[Person | None, Any, str]:
@@ -176,7 +46,14 @@ def _with_token(request: Any, token: str) -> Any:
 
 def test_every_list_has_its_pages_tried() -> None:
     lists = {path.rpartition("/")[2] for path in RULES if "page_token" in RULES[path].request.DESCRIPTOR.fields_by_name}
-    assert lists == {"ListOrders", "ListDeliveries", "ListProducts", "ListCategories", "ListBrands"} | {
+    assert lists == {
+        "ListOrders",
+        "ListDeliveries",
+        "ListProducts",
+        "ListCategories",
+        "ListBrands",
+    } | {
+        "ListPromoCodes",
         "ListSellers",
         "ListSessions",
         "ListAddresses",
@@ -188,6 +65,8 @@ def test_every_list_has_its_pages_tried() -> None:
         "ListRemoteImages",
         "SearchProducts",
         "ListMedia",
+        "ListReviews",
+        "ListOrderEvents",
     }
 
 
@@ -261,6 +140,54 @@ async def test_watching_an_order_begins_anew_with_a_resume_token_that_is_not_one
     first, second = await _events(market, method, watched, mine.buyer, 2)
     assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
     assert second.snapshot.order.order_id == mine.order_id
+
+
+@pytest.mark.parametrize(
+    "whose", ["the seller's", "an admin's", "with other filters", "of one order", "an invented one"]
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_watching_all_orders_begins_anew_with_a_resume_token_that_is_not_ones_own(
+    market: Market, whose: str
+) -> None:
+    method, mine = f"{ORDER}/WatchOrders", market.trip
+    watched = order_service_pb2.WatchOrdersRequest(order_group_ids=[mine.group.order_group_id])
+    others = {"the seller's": mine.shop.owner, "an admin's": market.admin}
+    if whose in others:
+        token = (await _events(market, method, watched, others[whose], 1))[0].resume_token
+    elif whose == "of other orders":
+        token = (await _events(market, method, order_service_pb2.WatchOrdersRequest(), mine.buyer, 1))[0].resume_token
+    elif whose == "of one order":
+        one = order_service_pb2.WatchOrderRequest(order_id=mine.order_id)
+        token = (await _events(market, f"{ORDER}/WatchOrder", one, mine.buyer, 1))[0].resume_token
+    else:
+        token = GARBAGE
+    watched.resume_token = token
+    first, second = await _events(market, method, watched, mine.buyer, 2)
+    assert [first.WhichOneof("event"), second.WhichOneof("event")] == ["reset", "snapshot"]
+    assert [order.order_id for order in second.snapshot.orders] == [mine.order_id]
+
+
+@pytest.mark.parametrize("field", ["buyer_ids", "seller_ids", "order_group_ids"])
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_watch_by_the_ids_of_others_begins_like_one_by_ids_that_there_are_not(
+    market: Market, field: str
+) -> None:
+    trip = market.trip
+    nothing = order_service_pb2.WatchOrdersResponse(snapshot=order_service_pb2.OrdersSnapshot())
+    foreign = {
+        "buyer_ids": trip.buyer.user_id,
+        "seller_ids": trip.shop.seller_id,
+        "order_group_ids": trip.group.order_group_id,
+    }[field]
+    for stranger in (market.buyer, market.rival.owner):
+        begun: list[bytes] = []
+        for one in (foreign, new_key()):
+            asked: Any = order_service_pb2.WatchOrdersRequest()
+            getattr(asked, field).append(one)
+            [first] = await _events(market, f"{ORDER}/WatchOrders", asked, stranger, 1)
+            first.ClearField("resume_token")
+            begun.append(first.SerializeToString())
+        assert begun[0] == begun[1] == nothing.SerializeToString()
 
 
 @pytest.mark.parametrize("whose", ["an admin's", "of other stocks", "an invented one"])

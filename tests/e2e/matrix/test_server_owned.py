@@ -23,19 +23,22 @@ from marketplace.delivery.v1 import courier_pb2, delivery_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.payment.v1 import payment_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from marketplace.promotion.v1 import promotion_service_pb2
+from marketplace.review.v1 import review_service_pb2
 from marketplace.seller.v1 import seller_pb2, seller_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import new_brand, new_category
 from tests.e2e.matrix.recipes_identity import new_address
+from tests.e2e.matrix.recipes_promotion import new_promo_code
 from tests.e2e.matrix.scenes import caller_for
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
 from tests.worlds.things import PASSWORD, Person, money, new_courier, new_key, new_product
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
-# What every change moves, whatever was changed.
-MOVES = {"update_time", "etag"}
+# What every change moves, whatever was changed; of a review also what it keeps of before.
+MOVES = {"update_time", "etag", "edit_time", "revisions"}
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,24 @@ CHANGES = {
         "seller_id",
         "description",
     ),
+    "promo_code": Change(
+        promotion_service_pb2.UpdatePromoCodeRequest,
+        "promo_code",
+        new_promo_code,
+        lambda one: promotion_service_pb2.GetPromoCodeRequest(promo_code_id=one.promo_code_id),
+        lambda market: market.shop.owner,
+        "promo_code_id",
+        "description",
+    ),
+    "review": Change(
+        review_service_pb2.UpdateReviewRequest,
+        "review",
+        lambda market: market.reviewed(),
+        lambda one: review_service_pb2.GetReviewRequest(review_id=one.review_id),
+        lambda market: market.author,
+        "review_id",
+        "text",
+    ),
 }
 
 
@@ -212,7 +233,7 @@ def test_every_request_with_a_mask_over_a_resource_is_tried() -> None:
         and "update_mask" in rule.request.DESCRIPTOR.fields_by_name
         and any(field.message_type for field in rule.request.DESCRIPTOR.fields if field.name != "update_mask")
     }
-    assert carriers == {f"Update{name.capitalize()}" for name in CHANGES}
+    assert carriers == {f"Update{name.title().replace('_', '')}" for name in CHANGES}
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -409,8 +430,7 @@ async def test_what_only_the_server_says_is_not_read_in_whatever_carries_a_resou
     market: Market, method: str
 ) -> None:
     scene = await RECIPES[method].prepare(market, caller_for(RECIPES[method]))
-    request: Any = scene.bodies[0]
-    resource = getattr(request, CARRIERS[method])
+    resource = getattr(request := scene.bodies[0], CARRIERS[method])
     named = {f"{CARRIERS[method]}_id"} if method.rpartition("/")[2].startswith("Update") else set()
     owned = [name for name in _owned_of(resource.DESCRIPTOR) if name not in named]
     lie(resource, owned)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from marketplace.media.v1 import media_pb2
 
-from tests.e2e.matrix.test_server_owned import CHANGES
+from tests.e2e.matrix.test_server_owned import CHANGES, MOVES
 from tests.e2e.matrix.test_updates import CLEARED, clearable, sample
 from tests.worlds.bindings import bindings, camel
 from tests.worlds.gateway import RunningGateway
@@ -27,6 +27,7 @@ class Picture:
     purpose: media_pb2.MediaPurpose.ValueType
 
 
+OWN_SHOP: Final = "with the id of the shop"
 TEXTS: Final = [(str(name), str(field)) for name, field in (case.values for case in CLEARED)]
 SPAN = {"openTime": {"hours": 9}, "closeTime": {"hours": 17}}
 OTHERS: Final[Mapping[tuple[str, str], Any]] = {
@@ -39,7 +40,14 @@ OTHERS: Final[Mapping[tuple[str, str], Any]] = {
     ("variant", "weight_grams"): 500,
     ("seller", "logo"): Picture(media_pb2.MEDIA_PURPOSE_SHOP),
     ("seller", "contact"): {"email": "shop@example.com"},
+    ("review", "media_ids"): [Picture(media_pb2.MEDIA_PURPOSE_REVIEW)],
     ("seller", "opening_hours"): [{"day": "MONDAY", **SPAN}],
+    ("promo_code", "scope"): OWN_SHOP,
+    ("promo_code", "min_subtotal"): {"currencyCode": "EUR", "units": "20"},
+    ("promo_code", "max_discount"): {"currencyCode": "EUR", "units": "20"},
+    ("promo_code", "window"): {"startTime": "2026-01-01T00:00:00Z"},
+    ("promo_code", "usage_limit"): 500,
+    ("promo_code", "per_user_limit"): 5,
     ("seller", "opening_exceptions"): [{"date": {"year": 2028, "month": 1, "day": 2}, "closed": True}],
 }
 """A value in JSON of what is no text."""
@@ -54,6 +62,10 @@ KEPT: Final = {
     ("variant", "active"): "yes or no",
     ("variant", "requires_shipping"): "yes or no",
     ("address", "primary"): "yes or no",
+    ("promo_code", "percent"): "its kind needs it",
+    ("promo_code", "amount"): "its kind needs it",
+    ("promo_code", "first_order_only"): "yes or no",
+    ("promo_code", "stackable"): "yes or no",
 }
 """What is never empty, and what it is then."""
 
@@ -74,7 +86,7 @@ class Patch:
             path, body, method="PATCH", headers={"authorization": f"Bearer {self.token}"}
         )
         assert status == 200, (body, mask, raw)
-        resource: dict[str, Any] = json.loads(raw)[self.name]
+        resource: dict[str, Any] = json.loads(raw)[camel(self.name)]
         return resource
 
 
@@ -118,6 +130,10 @@ async def _cases(market: Market, name: str) -> list[tuple[str, Any, list[tuple[d
         ways: list[tuple[dict[str, Any], str]] = [({}, camel(field))]
         if isinstance(value, Picture):
             value = {"mediaId": await market.upload(CHANGES[name].keeper(market), value.purpose)}
+        elif value == OWN_SHOP:
+            value = {"sellerIds": [market.shop.seller_id]}
+        elif isinstance(value, list) and isinstance(value[0], Picture):
+            value = [await market.upload(CHANGES[name].keeper(market), value[0].purpose)]
         elif isinstance(value, int):
             ways.append(({camel(field): 0}, ""))
         cases.append((field, value, ways))
@@ -131,7 +147,7 @@ async def test_a_body_alone_changes_what_it_has_and_null_says_nothing(
     patch, harmless = await patch_of(market, market_gateway, name), camel(CHANGES[name].harmless)
     before = await patch({})
     changed = await patch({harmless: "Something else"})
-    moves = {"etag", "updateTime", harmless}
+    moves = {harmless, *map(camel, MOVES)}
     assert changed == {**before, **{key: changed[key] for key in moves if key in changed}}
     assert changed[harmless] == "Something else"
     assert await patch({harmless: None}) == changed

@@ -49,7 +49,7 @@ FOUND: Final = {
     "GetSeller": "Seller",
 }
 """What answers, and what refuses, as the page's first table says of the thing."""
-MOVING: Final = {"order_id", "payment_id", "delivery_id", "order_ids"}
+MOVING: Final = {"order_id", "payment_id", "delivery_id", "order_ids", "order_group_id"}
 """Reads that ask for one of these are made after every move, and watches; the others once."""
 ANSWERS: Final = {
     grpc.StatusCode.OK,
@@ -372,7 +372,7 @@ async def test_an_order_that_is_brought_shows_everybody_their_part(stage: Stage)
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_an_order_that_is_called_off_shows_everybody_their_part(stage: Stage) -> None:
-    note = stage.aviary.word("admin", "suspicion", r"cancellations\.note", "comment")
+    note = stage.aviary.word("admin", "suspicion", r"cancellations?\.note", "comment")
     await stage.paid()
     cancel = order_service_pb2.CancelOrderRequest(
         request_id=new_key(),
@@ -393,7 +393,7 @@ async def test_an_order_that_is_called_off_shows_everybody_their_part(stage: Sta
         request_id=new_key(),
         order_id=stage.ids["order_id"],
         reason=order_pb2.CANCELLATION_REASON_CHANGED_MIND,
-        note=stage.aviary.word("buyer", "note", r"cancellations\.note"),
+        note=stage.aviary.word("buyer", "note", r"cancellations?\.note"),
     )
     await stage.move(change, stage.buyer)
     await stage.end()
@@ -404,7 +404,7 @@ async def test_an_order_that_is_called_off_shows_everybody_their_part(stage: Sta
 @pytest.mark.asyncio(loop_scope="session")
 async def test_an_order_that_cannot_be_handed_over_shows_everybody_their_part(stage: Stage) -> None:
     await stage.picked_up()
-    note = stage.aviary.word("work", "note at the door", r"failure\.note", r"cancellations\.note", "comment")
+    note = stage.aviary.word("work", "note at the door", r"failure\.note", r"cancellations?\.note", "comment")
     failed: dict[str, Any] = {
         "delivery_id": stage.ids["delivery_id"],
         "reason": delivery_pb2.DELIVERY_FAILURE_REASON_BUYER_ABSENT,

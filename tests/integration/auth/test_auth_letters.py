@@ -35,7 +35,7 @@ async def _verified(house: House, name: str) -> Caller:
 
 async def _login(house: House, name: str, device: str, address: str, password: str = PASSWORD) -> None:
     stranger = Caller(None, None, frozenset(), address)
-    await house.signing_in.login(stranger, LogIn(name, device, password, ""))
+    await house.signing_in.login(stranger, LogIn(name, device, password))
 
 
 async def test_a_sign_in_from_a_new_device_or_address_is_told_once(house: House) -> None:

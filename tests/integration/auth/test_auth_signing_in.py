@@ -176,7 +176,7 @@ async def test_a_password_changed_while_the_old_one_was_hashed_wins(house: House
 
     changing = asyncio.create_task(house.tx.run("test.change", change))
     await locked.wait()
-    login = asyncio.create_task(signing_in.login(STRANGER, LogIn("changing", "phone", PASSWORD, "")))
+    login = asyncio.create_task(signing_in.login(STRANGER, LogIn("changing", "phone", PASSWORD)))
     await hashing.started.wait()
     go_on.set()
     await changing
@@ -208,20 +208,20 @@ async def test_the_audit_log_names_who_was_tried_and_no_secret(house: House) -> 
 
 
 async def test_the_guests_cart_comes_along_in_the_logins_own_transaction(house: House, builder: Builder) -> None:
-    report = MergeReport(new_id(), MergeStrategy.SUM, ())
+    report, broken = MergeReport(new_id(), MergeStrategy.SUM, ()), new_id()
 
-    async def merge(uow: UnitOfWork, user_id: UUID, guest_token: str) -> MergeReport | None:
+    async def merge(uow: UnitOfWork, user_id: UUID, guest_cart_id: UUID, strategy: MergeStrategy) -> MergeReport | None:
         await uow.connection.execute("CREATE TABLE IF NOT EXISTS merged (user_id uuid)")
         await uow.connection.execute("INSERT INTO merged VALUES ($1)", user_id)
-        if guest_token == "broken":
+        if guest_cart_id == broken:
             raise LookupError("the merge failed")
         return report
 
     merging = await builder.build(merge=merge)
     user_id = (await house.register("guest")).account.user_id
     assert (await merging.login("guest")).merge is None
-    assert (await merging.login("guest", guest="token")).merge == report
+    assert (await merging.login("guest", guest=new_id())).merge == report
     with pytest.raises(LookupError):
-        await merging.login("guest", guest="broken")
+        await merging.login("guest", guest=broken)
     assert [row["user_id"] for row in await _rows(house.tx, "SELECT user_id FROM merged")] == [user_id]
     assert len(await _rows(house.tx, "SELECT 1 FROM sessions")) == 3

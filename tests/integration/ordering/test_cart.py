@@ -1,31 +1,22 @@
-"""Carts on real Postgres: adds that sum up, limits, etags, problems, quotes, and the merge of a guest's cart."""
+"""Carts on real Postgres: adds that sum up, limits, etags, problems and quotes."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from marketd.auth.addresses import book
-from marketd.auth.ports import MergeOutcome
-from marketd.cart import merge, repository
 from marketd.cart.errors import AddressNotServiceable, CartEmpty
 from marketd.cart.quotes.sweeps import KEEP_QUOTES, sweep_quotes
-from marketd.cart.values import CartItem
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, ValidationFailed
-from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.values.ids import new_id
 from marketd.kernel.wire import to_address
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
 from tests.worlds.goods import HOME
 from tests.worlds.ordering import Market, minor, stored
-
-
-def _item(uow: UnitOfWork, variant_id: UUID, quantity: int) -> CartItem:
-    return CartItem(new_id(), variant_id, quantity, 1_000, "EUR", uow.now, uow.now)
 
 
 async def test_a_cart_that_never_held_anything_is_empty_and_stays_the_same(market: Market) -> None:
@@ -246,53 +237,3 @@ async def test_old_quotes_are_swept(market: Market) -> None:
     assert await market.tx.run("test.sweep", sweep_quotes) == 0
     market.clock.ahead = KEEP_QUOTES + timedelta(hours=1)
     assert await market.tx.run("test.sweep", sweep_quotes) == 1
-
-
-async def test_a_guests_cart_is_added_to_the_accounts(market: Market) -> None:
-    buyer, shop = await market.buyer(), await market.shop()
-    both, only_guest, full = await market.variants(shop, 3)
-    gone = await market.variant(shop)
-    await market.add(buyer, both, 2)
-    await market.add(buyer, full, 998)
-    await market.execute(
-        "UPDATE products SET state = 'ARCHIVED' WHERE product_id IN"
-        " (SELECT product_id FROM variants WHERE variant_id = $1)",
-        gone,
-    )
-
-    async def fill(uow: UnitOfWork) -> None:
-        guest = await repository.open_guest_cart(uow.connection, "guest-token", uow.now)
-        items = [_item(uow, both, 3), _item(uow, only_guest, 1), _item(uow, full, 5), _item(uow, gone, 1)]
-        await repository.put_items(uow.connection, guest, items)
-
-    await market.tx.run("test.guest", fill)
-    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.known_user_id, "guest-token"))
-    assert report is not None
-    outcomes = {line.variant_id: (line.merged_quantity, line.outcome) for line in report.lines}
-    assert outcomes == {
-        both: (5, MergeOutcome.COMBINED),
-        only_guest: (1, MergeOutcome.ADDED),
-        full: (999, MergeOutcome.LIMITED),
-        gone: (0, MergeOutcome.DROPPED),
-    }
-    assert {item.variant_id: item.quantity for item in (await market.cart(buyer)).items} == {
-        str(both): 5,
-        str(only_guest): 1,
-        str(full): 999,
-    }
-    again = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, buyer.known_user_id, "guest-token"))
-    assert again is None
-
-
-async def test_a_guests_cart_becomes_the_first_cart_of_an_account(market: Market) -> None:
-    variant = await market.variant(await market.shop())
-    account = new_id()
-
-    async def fill(uow: UnitOfWork) -> None:
-        guest = await repository.open_guest_cart(uow.connection, "another", uow.now)
-        await repository.put_items(uow.connection, guest, [_item(uow, variant, 4)])
-
-    await market.tx.run("test.guest", fill)
-    report = await market.tx.run("t", lambda uow: merge.merge_guest_cart(uow, account, "another"))
-    assert report is not None
-    assert [line.merged_quantity for line in report.lines] == [4]

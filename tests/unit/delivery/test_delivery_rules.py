@@ -19,11 +19,11 @@ from marketd.delivery.model import (
 )
 from marketd.delivery.occurred import CLOCK_LEEWAY, happened_at
 from marketd.delivery.quote import FlatFeeQuoter
-from marketd.delivery.values import Rating
 from marketd.kernel.call.refusals import IllegalTransition
 from marketd.kernel.db.uow import ReadUnit
 from marketd.kernel.values.geo import Point, distance_meters
 from marketd.kernel.values.money import Money
+from marketd.kernel.values.ratings import Rating
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SHOP, HOME = Point(52.53, 13.40), Point(52.54, 13.41)

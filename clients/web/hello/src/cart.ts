@@ -3,6 +3,7 @@ import type { Cart, CartItem } from "../gen/marketplace/cart/v1/cart_pb.js";
 import { clearFailure, showFailure } from "./alerts.js";
 import type { Clients } from "./clients.js";
 import { button, el, part, say, whileBusy } from "./dom.js";
+import { PromoView } from "./promo.js";
 import { newId, repeat } from "./repeat.js";
 import { amount, optionsOf } from "./words.js";
 
@@ -11,12 +12,15 @@ export class CartView {
   private readonly lines = part("cart-lines", HTMLUListElement);
   private readonly sum = part("cart-sum", HTMLElement);
   private readonly box = part("cart-failure", HTMLElement);
+  private readonly promo: PromoView;
 
   /** onChange: the cart is another one now; a quote of the one before is of no use. */
   constructor(
     private readonly clients: Clients,
     private readonly onChange: (isEmpty: boolean) => void,
-  ) {}
+  ) {
+    this.promo = new PromoView(clients, (cart) => this.show(cart));
+  }
 
   async load(): Promise<void> {
     try {
@@ -44,6 +48,7 @@ export class CartView {
     say(this.sum, pieces === 0 ? "The cart is empty." : sum);
     say(part("to-cart", HTMLElement), `Cart (${pieces})`);
     this.section.dataset["pieces"] = String(pieces);
+    this.promo.show(cart);
     this.onChange(items.length === 0);
   }
 

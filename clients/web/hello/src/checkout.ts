@@ -84,14 +84,17 @@ export class Checkout {
     const rows = quote.packages.map((each) =>
       el("li", { class: "row" }, el("span", { class: "grow" }, each.shopName), el("span", {}, amount(each.total))),
     );
+    const discounts = quote.discounts.map((each) =>
+      el("li", { class: "row", "data-discount": each.promoCode }, el("span", { class: "grow" }, each.description), el("span", {}, `${amount(each.amount)} off`)),
+    );
     const problems = quote.problems.map((problem) => el("li", { class: "problem" }, problem.message));
     const eta = quote.eta;
     const arrival =
       eta?.earliestTime !== undefined && eta.latestTime !== undefined
         ? ` Arrives between ${clock(eta.earliestTime)} and ${clock(eta.latestTime)}.`
         : "";
-    const total = `${amount(quote.total)} in all, ${amount(quote.deliveryFee)} of it for the delivery.${arrival}`;
-    this.quoted.replaceChildren(el("ul", {}, ...rows, ...problems), el("p", { id: "total" }, total));
+    const total = `${amount(quote.total)} in all, with ${amount(quote.deliveryFee)} for the delivery.${arrival}`;
+    this.quoted.replaceChildren(el("ul", {}, ...rows, ...discounts, ...problems), el("p", { id: "total" }, total));
     if (quote.quoteToken === undefined) return;
     const place = button(`Order for ${amount(quote.total)}`, () => whileBusy(this.form, () => this.place(quote)), { id: "place" });
     this.quoted.append(place);

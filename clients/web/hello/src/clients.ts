@@ -5,6 +5,7 @@ import { CartService } from "../gen/marketplace/cart/v1/cart_service_pb.js";
 import { CatalogService } from "../gen/marketplace/catalog/v1/catalog_service_pb.js";
 import { OrderService } from "../gen/marketplace/order/v1/order_service_pb.js";
 import { PaymentService } from "../gen/marketplace/payment/v1/payment_service_pb.js";
+import { ReviewService } from "../gen/marketplace/review/v1/review_service_pb.js";
 import { ServerService } from "../gen/marketplace/server/v1/server_service_pb.js";
 import { TrackingService } from "../gen/marketplace/tracking/v1/tracking_service_pb.js";
 
@@ -13,6 +14,7 @@ export interface Clients {
   readonly catalog: Client<typeof CatalogService>;
   readonly order: Client<typeof OrderService>;
   readonly payment: Client<typeof PaymentService>;
+  readonly review: Client<typeof ReviewService>;
   readonly server: Client<typeof ServerService>;
   readonly tracking: Client<typeof TrackingService>;
   readonly user: Client<typeof UserService>;
@@ -24,6 +26,7 @@ export function clientsOn(transport: Transport): Clients {
     catalog: createClient(CatalogService, transport),
     order: createClient(OrderService, transport),
     payment: createClient(PaymentService, transport),
+    review: createClient(ReviewService, transport),
     server: createClient(ServerService, transport),
     tracking: createClient(TrackingService, transport),
     user: createClient(UserService, transport),

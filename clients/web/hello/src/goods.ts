@@ -4,6 +4,7 @@ import { clearFailure, showFailure } from "./alerts.js";
 import type { Clients } from "./clients.js";
 import { button, el, part, say, whileBusy } from "./dom.js";
 import { repeat } from "./repeat.js";
+import { ratingOf } from "./reviews.js";
 import { amount, optionsOf } from "./words.js";
 
 const PAGE_SIZE = 12;
@@ -60,7 +61,9 @@ function card(
   box: HTMLElement,
 ): HTMLLIElement {
   const foot = el("div", { class: "foot" });
-  const item = el("li", { class: "card" }, picture(product), el("h3", {}, product.title), el("p", {}, amount(product.price)), foot);
+  const price = el("p", {}, amount(product.price));
+  const rating = ratingOf(clients, product, box);
+  const item = el("li", { class: "card" }, picture(product), el("h3", {}, product.title), price, ...rating, foot);
   const put = async (variant: Variant): Promise<void> => {
     clearFailure(box);
     await whileBusy(foot, async () => {

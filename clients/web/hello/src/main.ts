@@ -6,6 +6,7 @@ import { el, part, say } from "./dom.js";
 import { Follow } from "./follow.js";
 import { mountGoods } from "./goods.js";
 import { Orders } from "./orders.js";
+import { repeat } from "./repeat.js";
 import { Session } from "./session.js";
 import { mountSignIn } from "./signin.js";
 import { transportTo } from "./transport.js";
@@ -26,11 +27,29 @@ const checkout = new Checkout(clients, (group) => {
   void cart.load();
   void orders.load().then(() => part("orders", HTMLElement).focus());
 });
-const cart = new CartView(clients, (isEmpty) => checkout.reset(isEmpty));
+const cart = new CartView(clients, (isEmpty) => checkout.reset(isEmpty || !session.isOpen));
 
-mountGoods(clients, (variantId, title) => cart.add(variantId, title));
+// A guest sees the cart, and nothing that takes an account.
+const show = (): void => {
+  mine.hidden = part("to-cart", HTMLElement).hidden = !session.hasCart;
+  part("orders", HTMLElement).hidden = !session.isOpen;
+  part("guest", HTMLElement).hidden = session.isOpen;
+};
+
+let opening: Promise<void> | undefined;
+const openGuestCart = async (): Promise<void> => {
+  const { guestToken } = await repeat(() => clients.cart.createGuestCart({}));
+  if (!session.hasCart) session.beGuest(guestToken);
+  show();
+};
+
+mountGoods(clients, async (variantId, title) => {
+  // One cart, however fast the first things are put into it.
+  if (!session.hasCart) await (opening ??= openGuestCart().finally(() => (opening = undefined)));
+  await cart.add(variantId, title);
+});
 mountSignIn(clients, session, (name) => {
-  mine.hidden = part("to-cart", HTMLElement).hidden = name === undefined;
+  show();
   say(part("added", HTMLElement), "");
   if (name === undefined) {
     follow.end();

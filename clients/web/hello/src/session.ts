@@ -1,4 +1,5 @@
-// Who is signed in. The tokens live in this object alone: a reload forgets them, and no other page can read them.
+// Who is signed in, or whose cart a guest fills. Tokens live in this object alone: a reload forgets them, and no other
+// page can read them.
 import { Code, ConnectError, createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { AuthService } from "../gen/marketplace/auth/v1/auth_service_pb.js";
 import type { Tokens } from "../gen/marketplace/auth/v1/token_pb.js";
@@ -13,6 +14,7 @@ export class Session {
   onEnd: (why: unknown) => void = () => undefined;
   private readonly auth: Client<typeof AuthService>;
   private tokens: Tokens | undefined;
+  private guestToken = "";
   private refreshAt = 0;
   private running: Promise<void> | undefined;
 
@@ -25,10 +27,22 @@ export class Session {
     return this.tokens !== undefined;
   }
 
-  /** Raises what Login is refused for. */
+  /** Whether calls carry a token: somebody's, or that of a guest's cart. */
+  get hasCart(): boolean {
+    return this.isOpen || this.guestToken !== "";
+  }
+
+  /** From now on calls are those of a guest who has this cart. */
+  beGuest(token: string): void {
+    this.guestToken = token;
+  }
+
+  /** A guest's cart comes along. Raises what Login is refused for. */
   async signIn(login: string, password: string): Promise<string> {
-    const answer = await this.auth.login({ login, password, deviceName: "hello page" });
+    const guestCartToken = this.guestToken;
+    const answer = await this.auth.login({ login, password, deviceName: "hello page", guestCartToken });
     if (answer.tokens === undefined) throw new ConnectError("The server gave no tokens.", Code.Internal);
+    this.guestToken = "";
     this.use(answer.tokens);
     return answer.user?.fullName || login;
   }
@@ -74,7 +88,7 @@ export class Session {
   private async token(): Promise<string | undefined> {
     const tokens = this.tokens;
     if (tokens !== undefined && performance.now() >= this.refreshAt) await this.refresh(tokens.accessToken);
-    return this.tokens?.accessToken;
+    return this.tokens?.accessToken ?? (this.guestToken || undefined);
   }
 
   private async exchange(tokens: Tokens): Promise<void> {

@@ -97,6 +97,13 @@ def hold_active_sql(user_id: str) -> str:
     return f"SELECT h.user_id FROM accounts h WHERE h.user_id = {user_id} AND h.state = 'ACTIVE' FOR KEY SHARE"
 
 
+def first_name_sql(user_id: str) -> str:
+    """SQL that gives the first word of the name of the account whose id `user_id` (a column) names; NULL when it is
+    deleted.
+    """
+    return f"(SELECT NULLIF(split_part(n.full_name, ' ', 1), '') FROM accounts n WHERE n.user_id = {user_id})"
+
+
 async def hold_active(connection: Connection, user_id: UUID) -> bool:
     """Do that until the transaction ends; False for an account that is not active."""
     return await connection.fetchval(hold_active_sql("$1"), user_id) is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from marketd.audit import log
 from marketd.auth.accounts import repository as accounts
@@ -21,7 +22,7 @@ from marketd.auth.codes.throttle import Throttle
 from marketd.auth.codes.values import CountedName, FactorProof
 from marketd.auth.errors import AccountBlocked, InvalidCredentials, RefreshTokenReused, SessionRevoked, TotpRequired
 from marketd.auth.letters import Letters
-from marketd.auth.ports import CartMerger, MergeReport
+from marketd.auth.ports import CartMerger, MergeReport, MergeStrategy
 from marketd.auth.sessions import origins, session
 from marketd.auth.sessions.access_tokens import AccessToken, AccessTokens
 from marketd.auth.sessions.refresh_tokens import RefreshTokens
@@ -49,12 +50,16 @@ class RegisterAccount:
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """Asks for a session. `login` is an e-mail address, a username or a phone."""
+    """Asks for a session. `login` is an e-mail address, a username or a phone.
+
+    `guest_cart_id`: a guest's cart that comes along; the caller has shown its token.
+    """
 
     login: str
     device_name: str
     password: str = field(repr=False)
-    guest_cart_token: str = field(repr=False)
+    guest_cart_id: UUID | None = None
+    merge_strategy: MergeStrategy = MergeStrategy.SUM
     proof: FactorProof = field(default_factory=FactorProof)
 
 
@@ -202,8 +207,8 @@ class SigningIn:
             if upgraded is not None:
                 await accounts.upgrade_hash(uow.connection, user_id, checked, upgraded)
             merge = None
-            if command.guest_cart_token and self._merge_cart is not None:
-                merge = await self._merge_cart(uow, user_id, command.guest_cart_token)
+            if command.guest_cart_id is not None and self._merge_cart is not None:
+                merge = await self._merge_cart(uow, user_id, command.guest_cart_id, command.merge_strategy)
             device_name, address = command.device_name, caller.address
             if not await sessions.is_known_origin(uow.connection, user_id, device_name, address):
                 self._letters.new_sign_in(uow, locked, device_name, address)

@@ -11,19 +11,23 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from marketd.auth import service as auth
-from marketd.cart.errors import AddressNeeded, AddressNotServiceable, CartEmpty
+from marketd.cart.errors import AddressNeeded, AddressNotServiceable, CartEmpty, GuestCartGone
+from marketd.cart.owner import CartOwner
 from marketd.cart.ports import DeliveryQuote, DeliveryQuoter
+from marketd.cart.pricing import Pricing, lines_of, promo_lines
 from marketd.cart.quotes import repository
 from marketd.cart.quotes.values import Quote, QuoteLine, QuotePackage, QuoteResult
-from marketd.cart.read import find_cart
-from marketd.cart.values import CartItem, Problem, ProblemKind, has_blocking
+from marketd.cart.read import find_lines
+from marketd.cart.values import CartItem, PricedCart, Problem, ProblemKind, has_blocking, promo_problem
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
-from marketd.kernel.values.money import MAX_UNITS, minor_digits
+from marketd.kernel.values.money import MAX_UNITS, Money, minor_digits
+from marketd.promotion import service as promotions
+from marketd.promotion.ports import BuyerHistory
 from marketd.seller import service as sellers
 from marketd.seller.model import SellerState
 from marketd.seller.values import Seller
@@ -37,6 +41,7 @@ class QuoteTerms:
 
     lifetime: how long one is good. order_ahead: how long before it opens a shop takes orders. tax_rate: where no
     category says one, and of delivery fees; see kernel.values.tax. media_url: below it stand uploaded pictures.
+    history: who knows whether somebody has ordered before.
     """
 
     currency: str
@@ -44,6 +49,12 @@ class QuoteTerms:
     order_ahead: timedelta
     tax_rate: int
     media_url: str
+    history: BuyerHistory
+
+    @property
+    def pricing(self) -> Pricing:
+        """What pricing the cart takes."""
+        return Pricing(self.currency, self.history)
 
 
 async def quote_order(
@@ -54,13 +65,15 @@ async def quote_order(
 
     A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem,
     also when nothing of it is sent, because somebody there has to see to it. Raises NotFound for the saved addresses of
-    others, CartEmpty, AddressNeeded, and AddressNotServiceable when no seller delivers and everything is to be sent.
+    others, CartEmpty, AddressNeeded, AddressNotServiceable when no seller delivers and everything is to be sent, and
+    GuestCartGone. Guests have no saved address; where theirs lacks a name or a phone, ordering completes it.
     """
+    owner = CartOwner.of(caller)
+    cart = await find_lines(uow, owner, terms.pricing)
     if isinstance(destination, UUID):
         address: Address | None = (await auth.get_address(uow, caller, destination)).postal_address
     else:
         address = destination
-    cart = await find_cart(uow, caller, terms.currency)
     if cart is None or not cart.items:
         raise CartEmpty
     by_seller: dict[UUID, list[tuple[CartItem, Offer]]] = defaultdict(list)
@@ -97,15 +110,56 @@ async def quote_order(
         packages.append(package if opens is not None else replace(package, earliest_time=None, latest_time=None))
     if packages and not served:
         raise AddressNotServiceable
-    quote = Quote(new_id(), terms.currency, await _complete(uow, caller, address), tuple(packages))
+    if owner.user_id is not None and address is not None:
+        address = await complete(uow, owner.user_id, address)
+    quote = Quote(new_id(), terms.currency, address, tuple(packages))
+    quote, promo_problems = await _discounted(uow, owner, cart, quote, terms.pricing)
+    problems.extend(promo_problems)
     problems.extend(_too_high(quote))
     if has_blocking(problems):
         return QuoteResult(quote, tuple(problems), None)
     expire_time = uow.now + terms.lifetime
-    await repository.store(
-        uow.connection, quote.quote_id, caller.known_user_id, quote.to_json_text(), uow.now, expire_time
-    )
+    if not await repository.store(uow.connection, quote.quote_id, owner, quote.to_json_text(), uow.now, expire_time):
+        raise GuestCartGone
     return QuoteResult(quote, tuple(problems), expire_time)
+
+
+async def _discounted(
+    uow: UnitOfWork, owner: CartOwner, cart: PricedCart, quote: Quote, pricing: Pricing
+) -> tuple[Quote, list[Problem]]:
+    """The quote with what the cart's promo codes take off, and why the others do not."""
+    if not cart.cart.promo_code_ids:
+        return quote, []
+    evaluation = await promotions.evaluate(
+        uow, cart.cart.promo_code_ids, lines_of(cart), quote.fees, owner.user_id, pricing.history
+    )
+    return quote.discounted(evaluation.promotions), [promo_problem(each) for each in evaluation.problems]
+
+
+async def requote(
+    uow: UnitOfWork, quote: Quote, prices: Mapping[UUID, Money], user_id: UUID, history: BuyerHistory
+) -> Quote:
+    """The quote at other prices, with what its promo codes take off now."""
+    packages = tuple(
+        replace(
+            package,
+            lines=tuple(
+                replace(line, unit_price_minor=prices[line.variant_id].amount_minor, discount_amount_minor=0)
+                for line in package.lines
+            ),
+            delivery_discount_amount_minor=0,
+        )
+        for package in quote.packages
+    )
+    bare = replace(quote, packages=packages, promotions=())
+    codes = [promotion.promo_code_id for promotion in quote.promotions]
+    if not codes:
+        return bare
+    quantities = {line.variant_id: line.quantity for package in packages for line in package.lines}
+    offers = await catalog.read_offers(uow.connection, list(quantities))
+    lines = promo_lines((offers.get(variant_id), quantity) for variant_id, quantity in quantities.items())
+    evaluation = await promotions.evaluate(uow, codes, lines, bare.fees, user_id, history)
+    return bare.discounted(evaluation.promotions)
 
 
 def _prep_duration(seller: Seller | None) -> timedelta:
@@ -189,9 +243,9 @@ def _line(item: CartItem, offer: Offer, rates: Mapping[UUID, int | None], terms:
     )
 
 
-async def _complete(uow: UnitOfWork, caller: Caller, address: Address | None) -> Address | None:
+async def complete(uow: UnitOfWork, user_id: UUID, address: Address) -> Address:
     """The address with the account's name and phone where it has none, as the contract says."""
-    if address is None or (address.recipient and address.phone):
+    if address.recipient and address.phone:
         return address
-    profile = await auth.read_profile(uow, caller.known_user_id)
+    profile = await auth.read_profile(uow, user_id)
     return replace(address, recipient=address.recipient or profile.full_name, phone=address.phone or profile.phone)

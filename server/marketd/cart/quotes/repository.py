@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from marketd.auth import service as auth
+from marketd.cart.owner import CartOwner, OwnerKind
 from marketd.kernel.db.database import Connection
 from marketd.seller import service as sellers
 
@@ -18,6 +19,11 @@ _SHOPS = (
     "ARRAY(SELECT (p ->> 'seller_id')::uuid FROM quotes q, jsonb_array_elements(q.payload -> 'packages') p"
     " WHERE q.quote_id = $1 AND q.user_id = $2)"
 )
+# The promo codes that the order uses leave the cart; those that had a problem stay.
+_NOT_USED = (
+    "ARRAY(SELECT u.id FROM unnest(promo_code_ids) WITH ORDINALITY AS u(id, place) WHERE u.id::text NOT IN"
+    " (SELECT p ->> 'promo_code_id' FROM taken, jsonb_array_elements(payload -> 'promotions') p) ORDER BY u.place)"
+)
 _TAKE = f"""
 WITH account AS ({auth.hold_active_sql("$2")}
 ), shops AS ({sellers.hold_sql(_SHOPS)}
@@ -27,24 +33,38 @@ WITH account AS ({auth.hold_active_sql("$2")}
     AND quote_id = $1 AND user_id = $2 AND use_time IS NULL AND expire_time > $3
   RETURNING payload
 ), cart AS (
-  UPDATE carts SET version = version + 1, update_time = $3
+  UPDATE carts SET version = version + 1, update_time = $3,
+    promo_code_ids = CASE WHEN promo_code_ids = '{{}}' THEN promo_code_ids ELSE {_NOT_USED} END
   WHERE user_id = $2 AND EXISTS (SELECT 1 FROM taken)
 )
 SELECT payload::text FROM taken
 """
 
 
+# A guest's cart is held until the quote is written, so whoever takes the cart along afterwards finds the quote as well.
+_STORE = {
+    OwnerKind.ACCOUNT: "INSERT INTO quotes (user_id, quote_id, payload, create_time, expire_time)"
+    " VALUES ($1, $2, $3::jsonb, $4, $5)",
+    OwnerKind.GUEST: "INSERT INTO quotes (guest_cart_id, quote_id, payload, create_time, expire_time)"
+    f" SELECT c.cart_id, $2, $3::jsonb, $4, $5 FROM carts c WHERE {OwnerKind.GUEST.value} FOR KEY SHARE",
+}
+
+
 async def store(
-    connection: Connection, quote_id: UUID, user_id: UUID, payload: str, now: datetime, expire_time: datetime
-) -> None:
-    """Keep a quote. payload: JSON."""
+    connection: Connection, quote_id: UUID, owner: CartOwner, payload: str, now: datetime, expire_time: datetime
+) -> bool:
+    """Keep a quote; False when a guest's cart is gone. payload: JSON."""
+    tag = await connection.execute(_STORE[owner.kind], owner.owner_id, quote_id, payload, now, expire_time)
+    return tag == "INSERT 0 1"
+
+
+async def give_to(connection: Connection, user_id: UUID, guest_cart_id: UUID, now: datetime) -> None:
+    """Make the quotes of a guest's cart, which is locked, the account's, where they can still be ordered."""
     await connection.execute(
-        "INSERT INTO quotes (quote_id, user_id, payload, create_time, expire_time) VALUES ($1, $2, $3::jsonb, $4, $5)",
-        quote_id,
+        "UPDATE quotes SET user_id = $1, guest_cart_id = NULL WHERE guest_cart_id = $2 AND expire_time > $3",
         user_id,
-        payload,
+        guest_cart_id,
         now,
-        expire_time,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from marketd.cart.values import Problem
 from marketd.kernel.events.events import to_json
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.tax import tax_in
+from marketd.promotion.values import Promotion
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class QuotePackage:
     latest_time: datetime | None
     distance_meters: float | None
     lines: tuple[QuoteLine, ...]
+    delivery_discount_amount_minor: int = 0
 
     @property
     def is_sent(self) -> bool:
@@ -91,13 +93,18 @@ class QuotePackage:
 
     @property
     def total_minor(self) -> int:
-        """Subtotal less discount plus delivery fee."""
-        return self.subtotal_minor - self.discount_amount_minor + self.delivery_fee_minor
+        """Subtotal less discount plus delivery fee less its discount."""
+        return self.subtotal_minor - self.discount_amount_minor + self.delivery_cost_minor
+
+    @property
+    def delivery_cost_minor(self) -> int:
+        """What the buyer pays for bringing it."""
+        return self.delivery_fee_minor - self.delivery_discount_amount_minor
 
     @property
     def delivery_tax_amount_minor(self) -> int:
-        """The tax that the delivery fee includes."""
-        return tax_in(self.delivery_fee_minor, self.delivery_tax_rate)
+        """The tax that this includes."""
+        return tax_in(self.delivery_cost_minor, self.delivery_tax_rate)
 
     @property
     def tax_amount_minor(self) -> int:
@@ -109,13 +116,15 @@ class QuotePackage:
 class Quote:
     """What an order of the whole cart would cost. packages: in seller_id order, unique seller_id.
 
-    address: None where nothing is sent.
+    address: None where nothing is sent. promotions: in the order of their use, each with something to take off; lines
+    and packages have what they take off together.
     """
 
     quote_id: UUID
     currency: str
     address: Address | None
     packages: tuple[QuotePackage, ...]
+    promotions: tuple[Promotion, ...] = ()
 
     @property
     def total_minor(self) -> int:
@@ -127,21 +136,42 @@ class Quote:
         """The tax that this includes."""
         return sum(package.tax_amount_minor for package in self.packages)
 
+    @property
+    def fees(self) -> dict[UUID, int]:
+        """What bringing each package costs before discounts, by seller_id."""
+        return {package.seller_id: package.delivery_fee_minor for package in self.packages if package.is_sent}
+
+    def discounted(self, promotions: Sequence[Promotion]) -> Quote:
+        """This quote, which has no promotions yet, with these; those that take nothing off are left out."""
+        used = tuple(each for each in promotions if each.discount_minor or each.delivery_discount_minor)
+        return replace(self, promotions=used, packages=tuple(_discounted(package, used) for package in self.packages))
+
     def to_json_text(self) -> str:
-        """The payload that is stored."""
-        return to_json({name: getattr(self, name) for name in ("currency", "address", "packages")})
+        """The payload that is stored.
+
+        What promotions take off stands with them alone. A worker of the version before, which would use no code, comes
+        to a higher total than the buyer expects, and refuses to place the order.
+        """
+        payload: dict[str, object] = {name: getattr(self, name) for name in ("currency", "address", "packages")}
+        if self.promotions:
+            payload["packages"] = [_discounted(package, ()) for package in self.packages]
+            payload["promotions"] = [promotion.to_json() for promotion in self.promotions]
+        return to_json(payload)
 
     @classmethod
     def from_json_text(cls, quote_id: UUID, text: str) -> Quote:
         """The quote of a stored payload; what a newer version has put in besides is passed over."""
         found = json.loads(text)
         address = found["address"]
-        return cls(
+        quote = cls(
             quote_id,
             found["currency"],
             None if address is None else Address.from_json(address),
             tuple(_package(package) for package in found["packages"]),
         )
+        # A worker of the version before knows of no promotions.
+        promotions = found.get("promotions")
+        return quote.discounted([Promotion.from_json(each) for each in promotions]) if promotions else quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +181,15 @@ class QuoteResult:
     quote: Quote
     problems: tuple[Problem, ...]
     expire_time: datetime | None
+
+
+def _discounted(package: QuotePackage, promotions: Sequence[Promotion]) -> QuotePackage:
+    lines = tuple(
+        replace(line, discount_amount_minor=sum(each.line_shares.get(line.variant_id, 0) for each in promotions))
+        for line in package.lines
+    )
+    off_delivery = sum(each.delivery_shares.get(package.seller_id, 0) for each in promotions)
+    return replace(package, lines=lines, delivery_discount_amount_minor=off_delivery)
 
 
 def _package(found: Mapping[str, Any]) -> QuotePackage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -158,6 +158,14 @@ async def read(connection: Connection, category_id: UUID | None, slug: str) -> C
     column, key = ("slug", slug) if category_id is None else ("category_id", category_id)
     row = await connection.fetchrow(f"SELECT {_CATEGORY.sql} FROM categories WHERE {column} = $1", key)
     return _CATEGORY.optional(row)
+
+
+async def read_paths(connection: Connection, category_ids: Sequence[UUID]) -> dict[UUID, frozenset[UUID]]:
+    """Each of these categories with itself and all above it; unknown ones are left out."""
+    rows = await connection.fetch(
+        "SELECT category_id, path FROM categories WHERE category_id = ANY($1::uuid[])", list(category_ids)
+    )
+    return {row["category_id"]: frozenset(row["path"]) for row in rows}
 
 
 async def list_page(

@@ -39,6 +39,7 @@ _OFFER = Columns(
     Offer,
     table="v",
     expressions={
+        "category_id": "p.category_id",
         "title": "p.title",
         "price_minor": "COALESCE(v.price_minor, 0)",
         "currency": "p.currency",

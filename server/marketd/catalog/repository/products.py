@@ -199,3 +199,12 @@ def _narrowed(query: ProductQuery, arguments: Arguments) -> tuple[list[str], lis
 def cursor_of(product: Product, order: Order) -> ProductKey:
     """Where the product stands in a list of this order."""
     return getattr(product, _SORTS[order.name]), product.product_id
+
+
+async def read_sellers(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Whose these products are, in any state; deleted and unknown ones are left out."""
+    rows = await connection.fetch(
+        "SELECT product_id, seller_id FROM products WHERE product_id = ANY($1::uuid[]) AND delete_time IS NULL",
+        list(product_ids),
+    )
+    return {row["product_id"]: row["seller_id"] for row in rows}

@@ -13,6 +13,7 @@ from marketd.catalog.values import ProductImage, ProductSpec, VariantSpec
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Columns
 from marketd.kernel.events.events import to_json
+from marketd.kernel.values.ratings import Rating
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _PRODUCT = Columns(ProductSpec)
@@ -145,6 +146,17 @@ async def set_state(connection: Connection, product_id: UUID, state: ProductStat
         product_id,
         now,
         state.value,
+    )
+
+
+async def set_rating(connection: Connection, product_id: UUID, rating: Rating) -> None:
+    """Write what buyers think of a product, whose row is locked by it. That is no change of its seller's."""
+    await connection.execute(
+        "UPDATE products SET rating_count = $2, rating_average_milli = $3, rating_histogram = $4 WHERE product_id = $1",
+        product_id,
+        rating.count,
+        rating.average_milli,
+        list(rating.counts),
     )
 
 

@@ -10,6 +10,7 @@ from marketd.delivery.model import Vehicle
 from marketd.delivery.values import Courier, CourierFilter, Shift
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.sql import Arguments, Columns, where
+from marketd.kernel.values.ratings import Rating
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here
 _COURIER = Columns(Courier, table="c", expressions={"shift_id": "s.shift_id", "shift_vehicle": "s.vehicle"})
@@ -127,6 +128,13 @@ async def count_completed(connection: Connection, courier_id: UUID, shift_id: UU
     await connection.execute(
         "UPDATE shifts SET completed_deliveries = completed_deliveries + 1, version = version + 1 WHERE shift_id = $1",
         shift_id,
+    )
+
+
+async def set_rating(connection: Connection, courier_id: UUID, rating: Rating) -> None:
+    """Write what buyers think of the courier, whose row is locked by it."""
+    await connection.execute(
+        "UPDATE couriers SET rating_counts = $2 WHERE courier_id = $1", courier_id, list(rating.counts)
     )
 
 

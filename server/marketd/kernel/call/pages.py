@@ -79,7 +79,7 @@ class Pager:
         reads at most `limit` rows (2..101) that come after the cursor; `cursor_of` gives the sort key of a row, a value
         or a tuple of them; `show` makes the message of a row.
         """
-        context = _query(request) + b"\0" + (b"everybody" if caller is None else caller.key.encode())
+        context = _context(request, caller)
         after = cast("K | None", self._read(request.page_token, context))
         size = clamp_page_size(request.page_size)
         rows = await self._tx.read(lambda unit: fetch(unit, after, size + 1))
@@ -94,6 +94,12 @@ class Pager:
         if len(items) == len(rows):
             return Page(items, "")
         return Page(items, self._issue(cursor_of(rows[len(items) - 1]), context))
+
+    def token(self, request: ListRequest, caller: Caller | None, cursor: CursorValue) -> str:
+        """The token by which the list that `request` asks for goes on behind the cursor, for whoever has shown what is
+        before it in another way. `caller` as in `list`.
+        """
+        return self._issue(cursor, _context(request, caller))
 
     def _issue(self, cursor: object, context: bytes) -> str:
         body = json.dumps(cursor, separators=(",", ":"), default=_plain).encode()
@@ -112,6 +118,10 @@ class Pager:
 def clamp_page_size(asked: int) -> int:
     """The size to use: 25 when none is asked, at most 100."""
     return min(asked, MAX_PAGE_SIZE) if asked > 0 else DEFAULT_PAGE_SIZE
+
+
+def _context(request: ListRequest, caller: Caller | None) -> bytes:
+    return _query(request) + b"\0" + (b"everybody" if caller is None else caller.key.encode())
 
 
 def _query(request: ListRequest) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+from uuid import UUID
 
 from marketd.kernel.call.reasons import Code, Reason
 
@@ -74,15 +75,16 @@ class NotFound(Refusal):
 
 
 class AlreadyExists(Refusal):
-    """A unique name is taken."""
+    """A unique name is taken; `existing_id` is of what has it, where the caller may see that."""
 
     code = Code.ALREADY_EXISTS
     reason = Reason.ALREADY_EXISTS
 
-    def __init__(self, resource: str, field: str, message: str = "") -> None:
+    def __init__(self, resource: str, field: str, message: str = "", *, existing_id: UUID | None = None) -> None:
+        known = {} if existing_id is None else {"id": str(existing_id)}
         super().__init__(
             message or f"Another {resource} already has this {field}; choose a different one.",
-            metadata={"resource": _name(resource), "field": field},
+            metadata={"resource": _name(resource), "field": field, **known},
         )
 
 

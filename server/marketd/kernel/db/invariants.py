@@ -27,6 +27,8 @@ TITLES: Final[Mapping[str, str]] = {
     "I13": "Who has something to do can do it",
     "I14": "Pictures have their files and are kept while they are shown",
     "I15": "Search finds what is published, as it is",
+    "I16": "Promo codes are used as often as they are counted",
+    "I17": "Ratings are what published reviews come to, and reviews are of what was delivered",
 }
 """The invariants by the numbers that the documentation gives them; each has one or more rules."""
 

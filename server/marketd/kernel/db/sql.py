@@ -135,6 +135,7 @@ class Arrays(Generic[V]):
         if unknown := set(made) - set(columns):
             raise TypeError(f"{', '.join(sorted(unknown))} is not written")
         self._columns = dict(columns)
+        self.names = tuple(columns)
         self._writers = [(place, made[name]) for place, name in enumerate(columns) if name in made]
         pick = attrgetter(*columns)
         self._pick: Callable[[V], Sequence[object]] = pick if len(columns) > 1 else lambda value: (pick(value),)

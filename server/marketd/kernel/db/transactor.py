@@ -29,15 +29,14 @@ from marketd.kernel.call.refusals import (
     Refusal,
     RequestInProgress,
 )
-from marketd.kernel.db import idempotency
+from marketd.kernel.db import idempotency, tail
 from marketd.kernel.db.database import DATABASE_ERRORS, Connection, Failure, classify
 from marketd.kernel.db.failpoints import Failpoint, Failpoints
+from marketd.kernel.db.tail import KeptAnswer
 from marketd.kernel.db.unit_times import UnitTimes
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
-from marketd.kernel.events import outbox
 from marketd.kernel.events.events import Event, Job
 from marketd.kernel.values.clock import Clock
-from marketd.kernel.work import jobs
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
@@ -83,7 +82,8 @@ class _Answered:
     """The serialized answer of a unit of work with a request id."""
 
     payload: bytes
-    replayed: bool
+    kept: KeptAnswer | None
+    """What is still to be written of it; None of an answer that was stored before."""
 
 
 class Transactor:
@@ -148,20 +148,19 @@ class Transactor:
         async def exactly_once(uow: UnitOfWork) -> _Answered | Refusal:
             claimed = await idempotency.claim(uow.connection, once, uow.now)
             if claimed.answer is not None:
-                return _Answered(claimed.answer, replayed=True)
+                return _Answered(claimed.answer, None)
             if not claimed.mine:
                 raise _DuplicateRunning
             result = await work(uow)
             if isinstance(result, Refusal):
                 return result
             payload = render(result).SerializeToString()
-            await idempotency.store(uow.connection, once, payload, uow.now, self._keep_answers)
-            return _Answered(payload, replayed=False)
+            return _Answered(payload, KeptAnswer(once, payload, self._keep_answers))
 
-        answered = await self.run(name, exactly_once, seconds=seconds)
+        answered = await self._bounded(name, exactly_once, seconds, idempotency.lock_sql(once))
         if isinstance(answered, Refusal):
             raise answered
-        call.replayed = answered.replayed
+        call.replayed = answered.kept is None
         return cast("M", answered.payload)
 
     async def stored_answer(self) -> bytes | None:
@@ -174,9 +173,9 @@ class Transactor:
         once = call.once
         if once is None:
             return None
-        claimed = await self.read(lambda unit: idempotency.claim(unit.connection, once, unit.now))
-        call.replayed = claimed.answer is not None
-        return claimed.answer
+        answer = await self.read(lambda unit: idempotency.find(unit.connection, once, unit.now))
+        call.replayed = answer is not None
+        return answer
 
     async def read(self, work: Callable[[ReadUnit], Awaitable[T]]) -> T:
         """Run reads on a pooled asyncpg connection without a transaction, bounded by the call's deadline.
@@ -219,13 +218,13 @@ class Transactor:
 
     # -- the task around the attempts
 
-    async def _bounded(self, name: str, work: Work[T], seconds: float | None) -> T:
+    async def _bounded(self, name: str, work: Work[T], seconds: float | None, opening: str = "") -> T:
         remaining = calls.current().remaining_seconds(seconds or DEFAULT_SECONDS)
         if seconds is not None:
             remaining = min(remaining, seconds)
         if remaining <= 0:
             raise DeadlineExceeded
-        task = asyncio.ensure_future(self._timed(name, work, time.monotonic() + remaining))
+        task = asyncio.ensure_future(self._timed(name, work, time.monotonic() + remaining, opening))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         # asyncio.wait neither cancels the task when the caller is cancelled nor when the time is up.
@@ -239,11 +238,11 @@ class Transactor:
         if not task.cancelled():
             task.exception()  # retrieved, so a result that nobody waits for any more is not reported as lost
 
-    async def _timed(self, name: str, work: Work[T], end: float) -> T:
+    async def _timed(self, name: str, work: Work[T], end: float, opening: str) -> T:
         # In the task: how the work ended counts, and not whether its caller was still there.
         begun, outcome = time.monotonic(), _BROKEN
         try:
-            result = await self._attempts(name, work, end)
+            result = await self._attempts(name, work, end, opening)
             outcome = _DONE
             return result
         except Refusal as refusal:
@@ -252,7 +251,7 @@ class Transactor:
         finally:
             self.times.note(name, outcome, time.monotonic() - begun)
 
-    async def _attempts(self, name: str, work: Work[T], end: float) -> T:
+    async def _attempts(self, name: str, work: Work[T], end: float, opening: str) -> T:
         tries = 0
         duplicate_end = min(end, time.monotonic() + DUPLICATE_WAIT_SECONDS)
         pause = 0.005
@@ -261,7 +260,7 @@ class Transactor:
             try:
                 # The half second lets Postgres' own statement_timeout speak first: it leaves a clean connection.
                 async with asyncio.timeout(end - time.monotonic() + 0.5):
-                    return await self._attempt(name, work, end)
+                    return await self._attempt(name, work, end, opening)
             except _DuplicateRunning:
                 if time.monotonic() + pause > duplicate_end:
                     raise RequestInProgress from None
@@ -285,18 +284,18 @@ class Transactor:
 
     # -- one attempt
 
-    async def _attempt(self, name: str, work: Work[T], end: float) -> T:
+    async def _attempt(self, name: str, work: Work[T], end: float, opening: str) -> T:
         proxied = await self._engine.raw_connection()
         driver = cast("Connection", proxied.driver_connection)
         clean = False
         committing = False
         try:
-            await driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_statement_timeout(end)}")
+            await driver.execute(f"BEGIN; SET LOCAL statement_timeout = {_statement_timeout(end)}; {opening}")
             uow = UnitOfWork(driver, self._clock.now())
             try:
                 self._reach(Failpoint.BEGUN, name)
                 result = await work(uow)
-                await _write_tail(uow)
+                await tail.write(uow, result.kept if isinstance(result, _Answered) else None, uow.now)
                 self._reach(Failpoint.BEFORE_COMMIT, name)
             except Exception:
                 # On a dead connection this raises too, and `finally` throws the connection away.
@@ -352,13 +351,6 @@ async def _give_back(proxied: PoolProxiedConnection, *, clean: bool) -> None:
         await greenlet_spawn(proxied.invalidate)
     # The adapter has no transaction of its own open, so this does no I/O.
     proxied.close()
-
-
-async def _write_tail(uow: UnitOfWork) -> None:
-    if uow.jobs:
-        await jobs.insert(uow.connection, uow.jobs, uow.now)
-    if uow.events:
-        await outbox.append(uow.connection, uow.events, uow.now)
 
 
 def _statement_timeout(end: float) -> int:

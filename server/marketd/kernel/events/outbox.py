@@ -76,30 +76,36 @@ class DeadLetterTable(Base):
 
 # One statement for all events of a transaction. The upsert locks aggregates in id order, and the insert reads its
 # result, so `position` and `seq` of one aggregate grow together.
-_APPEND = """
-WITH incoming AS (
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[])
+def append_sql(first: int, after: str = "true") -> tuple[str, str]:
+    """SQL that writes the events of `append_arguments`, which are `$first` and those after it: the CTEs, and the
+    statement that ends them. `after` is a condition that holds, and that other CTEs are run for first.
+    """
+    ids, aggregates, aggregate_ids, types, versions, payloads, now = (f"${first + place}" for place in range(7))
+    ctes = f"""incoming AS (
+  SELECT * FROM unnest({ids}::uuid[], {aggregates}::text[], {aggregate_ids}::uuid[], {types}::text[],
+      {versions}::int[], {payloads}::text[])
     WITH ORDINALITY AS e(event_id, aggregate, aggregate_id, event_type, version, payload, place)
+  WHERE {after}
 ), counted AS (
   INSERT INTO aggregate_sequences AS s (aggregate_id, last_seq)
   SELECT aggregate_id, count(*) FROM incoming GROUP BY aggregate_id ORDER BY aggregate_id
   ON CONFLICT (aggregate_id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
   RETURNING aggregate_id, last_seq
-)
-INSERT INTO outbox_events
+)"""  # noqa: S608 - places
+    last = f"""INSERT INTO outbox_events
   (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time)
 SELECT i.event_id, i.aggregate, i.aggregate_id,
        c.last_seq - count(*) OVER (PARTITION BY i.aggregate_id)
          + row_number() OVER (PARTITION BY i.aggregate_id ORDER BY i.place),
-       i.event_type, i.version, i.payload::jsonb, $7
+       i.event_type, i.version, i.payload::jsonb, {now}::timestamptz
 FROM incoming i JOIN counted c USING (aggregate_id) ORDER BY i.place
-"""
+"""  # noqa: S608 - places
+    return ctes, last
 
 
-async def append(connection: Connection, events: Sequence[Event], now: datetime) -> None:
-    """Write the events; called by the transactor as the last thing before the commit (the hot rows come last)."""
-    await connection.execute(
-        _APPEND,
+def append_arguments(events: Sequence[Event], now: datetime) -> list[object]:
+    """What `append_sql` takes."""
+    return [
         [new_id() for _ in events],
         [event.aggregate for event in events],
         [event.aggregate_id for event in events],
@@ -107,7 +113,15 @@ async def append(connection: Connection, events: Sequence[Event], now: datetime)
         [event.version for event in events],
         [to_json(event) for event in events],
         now,
-    )
+    ]
+
+
+_APPEND: Final = "WITH {} {}".format(*append_sql(1))
+
+
+async def append(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Write the events alone; a transaction's own go with all that it writes last (kernel.db.tail)."""
+    await connection.execute(_APPEND, *append_arguments(events, now))
 
 
 _EVENT = Columns(StoredEvent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import DateTime, Index, Integer, Text, Uuid, text
@@ -42,14 +42,24 @@ class JobTable(Base):
     create_time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-async def insert(connection: Connection, jobs: Sequence[Job], now: datetime) -> None:
-    """Write the jobs; called by the transactor before the commit."""
-    await connection.execute(
-        "INSERT INTO jobs (job_id, kind, payload, run_time, max_attempts, dedup_key, create_time)"
-        " SELECT j.job_id, j.kind, j.payload::jsonb, j.run_time, j.max_attempts, j.dedup_key, $7"
-        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[])"
-        "   AS j(job_id, kind, payload, run_time, max_attempts, dedup_key)"
-        " ON CONFLICT (dedup_key) WHERE dedup_key IS NOT NULL DO NOTHING",
+INSERT_ARGUMENTS: Final = 7
+
+
+def insert_sql(first: int) -> str:
+    """SQL that writes the jobs of `insert_arguments`, which are `$first` and those after it."""
+    ids, kinds, payloads, times, attempts, keys, now = (f"${first + place}" for place in range(INSERT_ARGUMENTS))
+    return (
+        "INSERT INTO jobs (job_id, kind, payload, run_time, max_attempts, dedup_key, create_time)"  # noqa: S608 - places
+        f" SELECT j.job_id, j.kind, j.payload::jsonb, j.run_time, j.max_attempts, j.dedup_key, {now}::timestamptz"
+        f" FROM unnest({ids}::uuid[], {kinds}::text[], {payloads}::text[], {times}::timestamptz[], {attempts}::int[],"
+        f"   {keys}::text[]) AS j(job_id, kind, payload, run_time, max_attempts, dedup_key)"
+        " ON CONFLICT (dedup_key) WHERE dedup_key IS NOT NULL DO NOTHING"
+    )
+
+
+def insert_arguments(jobs: Sequence[Job], now: datetime) -> list[object]:
+    """What `insert_sql` takes."""
+    return [
         [new_id() for _ in jobs],
         [job.kind for job in jobs],
         [to_json(job.payload) for job in jobs],
@@ -57,4 +67,12 @@ async def insert(connection: Connection, jobs: Sequence[Job], now: datetime) -> 
         [job.max_attempts for job in jobs],
         [job.dedup_key for job in jobs],
         now,
-    )
+    ]
+
+
+_INSERT: Final = insert_sql(1)
+
+
+async def insert(connection: Connection, jobs: Sequence[Job], now: datetime) -> None:
+    """Write the jobs alone; a transaction's own go with all that it writes last (kernel.db.tail)."""
+    await connection.execute(_INSERT, *insert_arguments(jobs, now))

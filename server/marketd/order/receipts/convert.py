@@ -7,6 +7,7 @@ from marketplace.order.v1 import receipt_pb2
 
 from marketd.kernel.wire import to_address, to_money, to_percent, to_timestamp
 from marketd.order.access import ON_A_PARCEL
+from marketd.order.convert import to_promotions
 from marketd.order.receipts.render import RenderedReceipt
 from marketd.order.receipts.values import Receipt, ReceiptLine, ReceiptTax
 
@@ -29,6 +30,8 @@ def to_receipt(receipt: Receipt, rendered: RenderedReceipt) -> receipt_pb2.Recei
         subtotal=money(receipt.subtotal_minor),
         discount_amount=money(receipt.discount_amount_minor),
         delivery_fee=money(receipt.delivery_fee_minor),
+        delivery_discount_amount=money(receipt.delivery_discount_amount_minor),
+        promotions=to_promotions(order.standing_discounts, order.currency),
         total=money(receipt.total_minor),
         taxes=[_tax(receipt, tax) for tax in receipt.taxes],
         tax_amount=money(receipt.tax_amount_minor),

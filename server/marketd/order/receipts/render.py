@@ -6,6 +6,7 @@ The templates are `templates/<locale>/receipt.txt` and `.html`; those of MARKETD
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,9 @@ from jinja2 import TemplateNotFound
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.tax import percent_of
 from marketd.mail.environment import environment_of, locales, visible
+from marketd.order.discounts import StandingDiscount
 from marketd.order.receipts.values import Receipt, ReceiptLine
+from marketd.order.values import Order
 
 WIDTH: Final = 76
 
@@ -76,6 +79,9 @@ def _given(receipt: Receipt) -> dict[str, Any]:
         "subtotal": money(receipt.subtotal_minor),
         "discount": unless_zero(-receipt.discount_amount_minor),
         "delivery_fee": "" if order.address is None else money(receipt.delivery_fee_minor),
+        "delivery_discount": unless_zero(-receipt.delivery_discount_amount_minor),
+        "promo_codes": _codes(order, lambda standing: standing.discount_amount_minor),
+        "delivery_promo_codes": _codes(order, lambda standing: standing.delivery_discount_amount_minor),
         "total": money(receipt.total_minor),
         "taxes": [
             {
@@ -91,6 +97,11 @@ def _given(receipt: Receipt) -> dict[str, Any]:
         "paid": money(order.due_minor),
         "refunded": unless_zero(order.refunded_amount_minor),
     }
+
+
+def _codes(order: Order, amount_of: Callable[[StandingDiscount], int]) -> str:
+    """The promo codes that take such an amount off, by name."""
+    return ", ".join(standing.promotion.code for standing in order.standing_discounts if amount_of(standing))
 
 
 def _given_line(receipt: Receipt, line: ReceiptLine) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from marketd.kernel.values.tax import tax_in
+from marketd.order.discounts import discount_of
 from marketd.order.model import OrderState
 from marketd.order.values import Order, OrderItem
 
@@ -62,6 +63,7 @@ class Receipt:
     order: Order
     lines: tuple[ReceiptLine, ...]
     delivery_fee_minor: int
+    delivery_discount_amount_minor: int
     taxes: tuple[ReceiptTax, ...]
 
     @property
@@ -77,7 +79,8 @@ class Receipt:
     @property
     def total_minor(self) -> int:
         """What the order costs now."""
-        return self.subtotal_minor - self.discount_amount_minor + self.delivery_fee_minor
+        delivery_minor = self.delivery_fee_minor - self.delivery_discount_amount_minor
+        return self.subtotal_minor - self.discount_amount_minor + delivery_minor
 
     @property
     def tax_amount_minor(self) -> int:
@@ -94,23 +97,24 @@ def receipt_of(order: Order) -> Receipt:
     """The receipt of a paid order. What was cancelled is neither charged nor taxed."""
     is_over = order.state in _NOTHING_LEFT
     lines = tuple(_line(item, 0 if is_over else item.left) for item in order.items)
-    fee = 0 if is_over or order.is_sent_no_more else order.delivery_fee_minor
+    is_sent = not (is_over or order.is_sent_no_more)
+    fee, fee_discount = (order.delivery_fee_minor, order.delivery_discount_amount_minor) if is_sent else (0, 0)
     gross: dict[int, int] = {}
     tax: dict[int, int] = {}
     parts = [(line.item.tax_rate, line.total_minor, line.tax_amount_minor) for line in lines if line.quantity]
-    if fee:
-        parts.append((order.delivery_tax_rate, fee, order.delivery_tax_amount_minor))
+    if fee > fee_discount:
+        parts.append((order.delivery_tax_rate, fee - fee_discount, order.delivery_tax_amount_minor))
     for rate, amount_minor, tax_minor in parts:
         gross[rate] = gross.get(rate, 0) + amount_minor
         tax[rate] = tax.get(rate, 0) + tax_minor
     taxes = tuple(ReceiptTax(rate, gross[rate], tax[rate]) for rate in sorted(gross, reverse=True))
-    return Receipt(order, lines, fee, taxes)
+    return Receipt(order, lines, fee, fee_discount, taxes)
 
 
 def _line(item: OrderItem, left: int) -> ReceiptLine:
     """A line of which `left` pieces are left. What is whole keeps the tax that the order froze."""
     # The counterpart of OrderItem.worth_minor: what cancelled pieces gave back is rounded down on the running sum.
-    discount = item.discount_amount_minor - item.discount_amount_minor * (item.quantity - left) // item.quantity
+    discount = item.discount_amount_minor - discount_of(item.discount_amount_minor, item.quantity - left, item.quantity)
     if left == item.quantity:
         return ReceiptLine(item, left, discount, item.tax_amount_minor)
     return ReceiptLine(item, left, discount, tax_in(item.unit_price_minor * left - discount, item.tax_rate))

@@ -19,7 +19,7 @@ from marketd.kernel.call.refusals import NotFound, RequestIdReused, RequestInPro
 from marketd.kernel.db.transactor import Message, Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.events import Json
-from marketd.payment import jobs
+from marketd.payment import jobs, service
 from marketd.payment import repository as payments
 from marketd.payment.attempts import repository
 from marketd.payment.attempts.settle import SettledAttempt, settle_attempt
@@ -79,11 +79,15 @@ class PaymentConfirmer:
     async def confirm(self, caller: Caller, command: Confirm, render: Callable[[Payment], M]) -> M:
         """Take the money and answer with the payment, CAPTURED, or PENDING when the provider takes its time.
 
-        A payment that this method has paid already is answered as it is. Raises NotFound, MethodOfAnother,
+        A payment that this method has paid already is answered as it is, and so is one of 0, for which no provider is
+        asked. Raises NotFound, MethodOfAnother,
         PaymentDeclined, PaymentActionRequired, PaymentOver, RequestIdReused, and RequestInProgress while another
         request's attempt runs.
         """
         attempt = await self._begin(caller, command)
+        if attempt is None:
+            payment_id = command.payment_id
+            return await self._tx.answer("payment.confirm", lambda uow: self._whole(uow, payment_id), render)
         outcome = await self._ask(attempt)
         if outcome.state in (AttemptState.CAPTURED, AttemptState.PENDING):
             try:
@@ -140,11 +144,12 @@ class PaymentConfirmer:
 
         return await self._tx.run("payment.sweep", stuck)
 
-    async def _begin(self, caller: Caller, command: Confirm) -> Attempt:
+    async def _begin(self, caller: Caller, command: Confirm) -> Attempt | None:
+        """The attempt to go on with; None when nothing is to be paid."""
         for _ in range(_EARLIER_TRIES):
             begun = await self._tx.run("payment.begin", lambda uow: self._write_attempt(uow, caller, command))
-            if begun.is_ours:
-                return begun.attempt
+            if begun is None or begun.is_ours:
+                return None if begun is None else begun.attempt
             # Two charges must never be alive at once: an earlier one is settled for good before a new one begins.
             earlier = begun.attempt
             outcome = await self._bounded_cancel(earlier)
@@ -152,7 +157,7 @@ class PaymentConfirmer:
         # The provider does not answer about the earlier one.
         raise RequestInProgress
 
-    async def _write_attempt(self, uow: UnitOfWork, caller: Caller, command: Confirm) -> _Begun:
+    async def _write_attempt(self, uow: UnitOfWork, caller: Caller, command: Confirm) -> _Begun | None:
         payment = await payments.read_payment(uow.connection, command.payment_id)
         if payment is None or payment.buyer_id != caller.known_user_id:
             raise NotFound("payment", command.payment_id)
@@ -171,10 +176,17 @@ class PaymentConfirmer:
             paid = await repository.find_captured(uow.connection, payment.payment_id, command.method.word)
             if paid is not None:
                 return _Begun(paid, is_ours=True)
+            if not payment.captured_amount_minor:
+                return None
         if not payment.state.is_open:
             raise PaymentOver(payment.state)
         if not standing.is_payable or uow.now >= payment.expire_time:
             raise PaymentOver(PaymentState.CANCELLED)
+        if not standing.due.amount_minor:
+            # All that was to be paid was cancelled just now; the job that says so to the orders has not run yet.
+            await service.capture_nothing(uow, payment.order_group_id)
+            await self._orders.payment_captured(uow, payment.order_group_id, payment.payment_id)
+            return None
         for earlier in await repository.read_unsettled(uow.connection, payment.order_group_id):
             check_not_running(earlier, uow.now)
             return _Begun(earlier, is_ours=False)
@@ -215,7 +227,10 @@ class PaymentConfirmer:
         settled = await settle_attempt(uow, self._orders, attempt, outcome)
         if settled.attempt.late:
             raise _Late
-        payment = await payments.read_whole(uow.connection, attempt.payment_id)
+        return await self._whole(uow, attempt.payment_id)
+
+    async def _whole(self, uow: UnitOfWork, payment_id: UUID) -> Payment:
+        payment = await payments.read_whole(uow.connection, payment_id)
         if payment is None:
             raise RuntimeError("a payment was deleted while its row was locked")
         return payment

@@ -94,9 +94,10 @@ class Admission:
     def admit_stream_of_account(self, passage: Passage) -> None:
         """Raises TooManyStreams. The registry already counts this stream among those of its caller."""
         caller = passage.call.caller
-        if caller.user_id is None or Role.SERVICE in caller.roles:
+        holder = caller.user_id or caller.guest_cart_id
+        if holder is None or Role.SERVICE in caller.roles:
             return
-        if self._calls.streams_of(caller.user_id) > self._streams_of_account:
+        if self._calls.streams_of(holder) > self._streams_of_account:
             raise TooManyStreams(passage.rule.rate_class.value, self._streams_of_account)
 
     def admit_vital(self, passage: Passage) -> None:

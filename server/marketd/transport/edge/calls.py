@@ -65,8 +65,9 @@ class Calls:
     def identify(self, passage: Passage) -> None:
         """File a stream under its caller, and end it when the caller's token ends."""
         caller = passage.call.caller
-        if caller.user_id is not None:
-            self._by_account.setdefault(caller.user_id, set()).add(passage)
+        holder = caller.user_id or caller.guest_cart_id
+        if holder is not None:
+            self._by_account.setdefault(holder, set()).add(passage)
         if caller.session_id is not None:
             self._by_session.setdefault(caller.session_id, set()).add(passage)
         if caller.expires is not None:
@@ -89,14 +90,15 @@ class Calls:
             self.streams.discard(passage)
             if passage.expiry is not None:
                 passage.expiry.cancel()
-            _unfile(self._by_account, passage.call.caller.user_id, passage)
-            _unfile(self._by_session, passage.call.caller.session_id, passage)
+            caller = passage.call.caller
+            _unfile(self._by_account, caller.user_id or caller.guest_cart_id, passage)
+            _unfile(self._by_session, caller.session_id, passage)
         if self._waiters:
             self._wake()
 
-    def streams_of(self, user_id: UUID) -> int:
-        """How many streams the account has open here."""
-        return len(self._by_account.get(user_id, ()))
+    def streams_of(self, holder: UUID) -> int:
+        """How many streams the account, or the guest of a cart, has open here."""
+        return len(self._by_account.get(holder, ()))
 
     def end_session(self, session_id: UUID, refusal: Refusal) -> int:
         """End every stream of the session with this refusal; unary calls finish. Returns how many were ended."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.caller import GUEST_ROLES, Caller, Role
 from marketd.kernel.call.network import HOUSEHOLD_BITS, SITE_BITS, network_of
 from marketd.transport.authentication import bearer
 from marketd.transport.deadlines import limit_seconds
@@ -23,12 +23,13 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
     """Turn the bearer token into the caller; a bad one is always refused.
 
     Without one the caller is the internal service that the connection's certificate names, or anonymous. A certificate
-    that stands for a service account is good for as long as the account is.
+    that stands for a service account is good for as long as the account is. The token of a guest's cart is known by its
+    signature; whether the cart is still there, whoever opens the cart finds out.
     """
     if rule.vital:
         return None
     authenticator, services = edge.authenticator, edge.services
-    cached = authenticator.cached
+    cached, guest_cart = authenticator.cached, edge.guest_cart
     limit = limit_seconds(rule)
     identify = edge.calls.identify if rule.kind is not Kind.UNARY else None
 
@@ -64,9 +65,15 @@ def authentication(edge: Edge, rule: Rule) -> Step | None:
             return by_certificate(passage)
         token = passage.call.token = bearer(header)
         caller = cached(token)
-        if caller is None:
+        if caller is not None:
+            accept(passage, caller)
+            return None
+        cart_id = guest_cart(token)
+        if cart_id is None:
             return verify(passage, authenticator.authenticate, token)
-        accept(passage, caller)
+        passage.call.caller = Caller(None, None, GUEST_ROLES, passage.address, guest_cart_id=cart_id)
+        if identify is not None:
+            identify(passage)
         return None
 
     return step
@@ -101,14 +108,17 @@ def access(edge: Edge, rule: Rule) -> Step | None:
 def rate(edge: Edge, rule: Rule) -> Step | None:
     """Count the call against its class, by account (a service is one too) where there is one, else by address.
 
-    An IPv6 address counts as its /64, and where something is guessed at as its /56. An account's open streams are
-    bounded here too: its number is a limit like the others, and an account is known by now.
+    A guest counts as an account does where the rule names guests, and as its address elsewhere: anybody may have many
+    guests' carts, and those must not open what is counted by address. An IPv6 address counts as its /64, and where
+    something is guessed at as its /56. An account's open streams are bounded here too: its number is a limit like the
+    others, and an account is known by now.
     """
     if rule.vital:
         return None
     take, rate_class, by_both = edge.rates.take, rule.rate_class, rule.rate_class in STRICT
     bits = SITE_BITS if by_both else HOUSEHOLD_BITS
     limit = limit_seconds(rule)
+    names_guests = Role.GUEST in rule.required_roles
 
     async def ask(passage: Passage, keys: tuple[UUID | str, ...]) -> None:
         bound(passage, limit)  # the buckets are asked for in the database, which wants to know how long
@@ -118,6 +128,8 @@ def rate(edge: Edge, rule: Rule) -> Step | None:
 
     def step(passage: Passage) -> Awaitable[None] | None:
         user_id = passage.call.caller.user_id
+        if user_id is None and names_guests:
+            user_id = passage.call.caller.guest_cart_id
         if by_both and user_id is not None:
             network = network_of(passage.address, bits)
             wait = take(rate_class, network)

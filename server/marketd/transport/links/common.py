@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from marketd.kernel.slice import Authenticator
 from marketd.transport.audit_trail import AuditSink
@@ -26,6 +27,8 @@ class Edge:
     """What the links work with; one for a server."""
 
     authenticator: Authenticator
+    guest_cart: Callable[[str], UUID | None]
+    """The cart that a token is a guest's token of; None for every other token. It asks nobody."""
     rates: Rates
     answers: AnswerCache
     calls: Calls

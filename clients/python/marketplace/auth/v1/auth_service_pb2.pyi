@@ -137,6 +137,7 @@ class LoginRequest(_message.Message):
     RECOVERY_CODE_FIELD_NUMBER: _builtins.int
     DEVICE_NAME_FIELD_NUMBER: _builtins.int
     GUEST_CART_TOKEN_FIELD_NUMBER: _builtins.int
+    CART_MERGE_STRATEGY_FIELD_NUMBER: _builtins.int
     login: _builtins.str
     """The e-mail address, username or verified phone of the account."""
     password: _builtins.str
@@ -149,6 +150,8 @@ class LoginRequest(_message.Message):
     """What the session is called in the list of sessions, such as the name of the phone."""
     guest_cart_token: _builtins.str
     """The token of the cart that was filled before signing in; its items move into the account's cart."""
+    cart_merge_strategy: _cart_merge_pb2.CartMergeStrategy.ValueType
+    """Which quantity wins when both carts hold the same variant; they are added when nothing is said."""
     def __init__(
         self,
         *,
@@ -158,10 +161,11 @@ class LoginRequest(_message.Message):
         recovery_code: _builtins.str = ...,
         device_name: _builtins.str = ...,
         guest_cart_token: _builtins.str = ...,
+        cart_merge_strategy: _cart_merge_pb2.CartMergeStrategy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "guest_cart_token", b"guest_cart_token", "login", b"login", "password", b"password", "recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_merge_strategy", b"cart_merge_strategy", "device_name", b"device_name", "guest_cart_token", b"guest_cart_token", "login", b"login", "password", b"password", "recovery_code", b"recovery_code", "second_factor", b"second_factor", "totp_code", b"totp_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_second_factor: _TypeAlias = _typing.Literal["totp_code", "recovery_code"]  # noqa: Y015
     _WhichOneofArgType_second_factor: _TypeAlias = _typing.Literal["second_factor", b"second_factor"]  # noqa: Y015

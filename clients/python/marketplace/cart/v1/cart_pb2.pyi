@@ -93,6 +93,7 @@ class Cart(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
     cart_id: _builtins.str
     """The id of the cart."""
     guest: _builtins.bool
@@ -111,7 +112,7 @@ class Cart(_message.Message):
 
     @_builtins.property
     def promo_codes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedPromoCode]:
-        """The promo codes applied to the cart."""
+        """The promo codes applied to the cart, in the order in which they were applied; at most 5."""
 
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
@@ -124,6 +125,10 @@ class Cart(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the cart last changed."""
+
+    @_builtins.property
+    def total(self) -> _money_pb2.Money:
+        """The subtotal less the discount: what the lines cost now, without delivery."""
 
     def __init__(
         self,
@@ -138,10 +143,11 @@ class Cart(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        total: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "discount_amount", b"discount_amount", "subtotal", b"subtotal", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "discount_amount", b"discount_amount", "subtotal", b"subtotal", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "create_time", b"create_time", "discount_amount", b"discount_amount", "etag", b"etag", "guest", b"guest", "items", b"items", "promo_codes", b"promo_codes", "subtotal", b"subtotal", "total_quantity", b"total_quantity", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "create_time", b"create_time", "discount_amount", b"discount_amount", "etag", b"etag", "guest", b"guest", "items", b"items", "promo_codes", b"promo_codes", "subtotal", b"subtotal", "total", b"total", "total_quantity", b"total_quantity", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,10 +305,10 @@ class AppliedPromoCode(_message.Message):
     code: _builtins.str
     """The code as it was issued."""
     free_delivery: _builtins.bool
-    """Whether the code makes the delivery free."""
+    """Whether the code takes off delivery fees; how much, QuoteOrder says, as it depends on the address."""
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
-        """What the code takes off now; zero while it has a problem."""
+        """What the code takes off the lines now; zero while it has a problem."""
 
     @_builtins.property
     def problem(self) -> Global___Problem:

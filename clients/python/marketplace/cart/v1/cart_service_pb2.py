@@ -31,9 +31,11 @@ from marketplace.cart.v1 import cart_pb2 as marketplace_dot_cart_dot_v1_dot_cart
 from marketplace.cart.v1 import quote_pb2 as marketplace_dot_cart_dot_v1_dot_quote__pb2
 from marketplace.policy.v1 import policy_pb2 as marketplace_dot_policy_dot_v1_dot_policy__pb2
 from marketplace.type.v1 import address_pb2 as marketplace_dot_type_dot_v1_dot_address__pb2
+from marketplace.type.v1 import cart_merge_pb2 as marketplace_dot_type_dot_v1_dot_cart__merge__pb2
+from marketplace.type.v1 import watch_pb2 as marketplace_dot_type_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/cart/v1/cart_service.proto\x12\x13marketplace.cart.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1emarketplace/cart/v1/cart.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a\"marketplace/policy/v1/policy.proto\x1a!marketplace/type/v1/address.proto\"\x10\n\x0eGetCartRequest\"@\n\x0fGetCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\xa3\x01\n\x12\x41\x64\x64\x43\x61rtItemRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12-\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x05\x18\xe7\x07(\x01\xd8\x01\x01R\x08quantity\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"]\n\x13\x41\x64\x64\x43\x61rtItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\xab\x01\n\x15UpdateCartItemRequest\x12\x37\n\x04item\x18\x01 \x01(\x0b\x32\x1d.marketplace.cart.v1.CartItemB\x04\xe2\x41\x01\x02R\x04item\x12)\n\tcart_etag\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x08\x63\x61rtEtag\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16UpdateCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x9c\x01\n\x15RemoveCartItemRequest\x12(\n\x07item_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x06itemId\x12)\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16RemoveCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"B\n\x10\x43learCartRequest\x12.\n\nrequest_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"B\n\x11\x43learCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x91\x01\n\x11QuoteOrderRequest\x12>\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x01H\x00R\x07\x61\x64\x64ress\x12-\n\naddress_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\taddressIdB\r\n\x0b\x64\x65stination\"\xab\x05\n\x12QuoteOrderResponse\x12=\n\x08packages\x18\x01 \x03(\x0b\x32!.marketplace.cart.v1.QuotePackageR\x08packages\x12@\n\tdiscounts\x18\x02 \x03(\x0b\x32\".marketplace.cart.v1.QuoteDiscountR\tdiscounts\x12.\n\x08subtotal\x18\x03 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12;\n\x0f\x64iscount_amount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x0e\x64iscountAmount\x12\x35\n\x0c\x64\x65livery_fee\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12\x31\n\ntax_amount\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyR\ttaxAmount\x12.\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12\x38\n\x08problems\x18\t \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x08problems\x12$\n\x0bquote_token\x18\n \x01(\tH\x00R\nquoteToken\x88\x01\x01\x12;\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x36\n\x07\x61\x64\x64ress\x18\x0c \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ressB\x0e\n\x0c_quote_token2\xed\x06\n\x0b\x43\x61rtService\x12v\n\x07GetCart\x12#.marketplace.cart.v1.GetCartRequest\x1a$.marketplace.cart.v1.GetCartResponse\" \x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x01@\x02\x82\xd3\xe4\x93\x02\n\x12\x08/v1/cart\x12\x8b\x01\n\x0b\x41\x64\x64\x43\x61rtItem\x12\'.marketplace.cart.v1.AddCartItemRequest\x1a(.marketplace.cart.v1.AddCartItemResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart/items:\x01*\x12\xa6\x01\n\x0eUpdateCartItem\x12*.marketplace.cart.v1.UpdateCartItemRequest\x1a+.marketplace.cart.v1.UpdateCartItemResponse\";\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02%2\x1d/v1/cart/items/{item.item_id}:\x04item\x12\x9b\x01\n\x0eRemoveCartItem\x12*.marketplace.cart.v1.RemoveCartItemRequest\x1a+.marketplace.cart.v1.RemoveCartItemResponse\"0\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x1a*\x18/v1/cart/items/{item_id}\x12\x85\x01\n\tClearCart\x12%.marketplace.cart.v1.ClearCartRequest\x1a&.marketplace.cart.v1.ClearCartResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:clear:\x01*\x12\x88\x01\n\nQuoteOrder\x12&.marketplace.cart.v1.QuoteOrderRequest\x1a\'.marketplace.cart.v1.QuoteOrderResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x05@\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:quote:\x01*BM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&marketplace/cart/v1/cart_service.proto\x12\x13marketplace.cart.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1emarketplace/cart/v1/cart.proto\x1a\x1fmarketplace/cart/v1/quote.proto\x1a\"marketplace/policy/v1/policy.proto\x1a!marketplace/type/v1/address.proto\x1a$marketplace/type/v1/cart_merge.proto\x1a\x1fmarketplace/type/v1/watch.proto\"\x18\n\x16\x43reateGuestCartRequest\"i\n\x17\x43reateGuestCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12\x1f\n\x0bguest_token\x18\x02 \x01(\tR\nguestToken\"\x10\n\x0eGetCartRequest\"@\n\x0fGetCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\xa3\x01\n\x12\x41\x64\x64\x43\x61rtItemRequest\x12.\n\nvariant_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tvariantId\x12-\n\x08quantity\x18\x02 \x01(\x05\x42\x11\xe2\x41\x01\x02\xbaH\n\x1a\x05\x18\xe7\x07(\x01\xd8\x01\x01R\x08quantity\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"]\n\x13\x41\x64\x64\x43\x61rtItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\xab\x01\n\x15UpdateCartItemRequest\x12\x37\n\x04item\x18\x01 \x01(\x0b\x32\x1d.marketplace.cart.v1.CartItemB\x04\xe2\x41\x01\x02R\x04item\x12)\n\tcart_etag\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x01R\x08\x63\x61rtEtag\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16UpdateCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x9c\x01\n\x15RemoveCartItemRequest\x12(\n\x07item_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x06itemId\x12)\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16RemoveCartItemResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"B\n\x10\x43learCartRequest\x12.\n\nrequest_id\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"B\n\x11\x43learCartResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\xbf\x01\n\x11MergeCartsRequest\x12\x30\n\x0bguest_token\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\x18\x80\x04\xd8\x01\x01R\nguestToken\x12H\n\x08strategy\x18\x02 \x01(\x0e\x32&.marketplace.type.v1.CartMergeStrategyB\x04\xe2\x41\x01\x01R\x08strategy\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x81\x01\n\x12MergeCartsResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\x12<\n\x06report\x18\x02 \x01(\x0b\x32$.marketplace.type.v1.CartMergeReportR\x06report\"C\n\x10WatchCartRequest\x12/\n\x0cresume_token\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x10R\x0bresumeToken\"\xab\x02\n\x11WatchCartResponse\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\x12?\n\x08snapshot\x18\x02 \x01(\x0b\x32!.marketplace.cart.v1.CartSnapshotH\x00R\x08snapshot\x12/\n\x04\x63\x61rt\x18\x03 \x01(\x0b\x32\x19.marketplace.cart.v1.CartH\x00R\x04\x63\x61rt\x12>\n\theartbeat\x18\x04 \x01(\x0b\x32\x1e.marketplace.type.v1.HeartbeatH\x00R\theartbeat\x12\x38\n\x05reset\x18\x05 \x01(\x0b\x32 .marketplace.type.v1.StreamResetH\x00R\x05resetB\x07\n\x05\x65vent\"=\n\x0c\x43\x61rtSnapshot\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"m\n\x15\x41pplyPromoCodeRequest\x12$\n\x04\x63ode\x18\x01 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\tr\x04\x10\x01\x18\x64\xd8\x01\x01R\x04\x63ode\x12.\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"G\n\x16\x41pplyPromoCodeResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x99\x01\n\x16RemovePromoCodeRequest\x12$\n\x04\x63ode\x18\x01 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\tr\x04\x10\x01\x18\x64\xd8\x01\x01R\x04\x63ode\x12)\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12.\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"H\n\x17RemovePromoCodeResponse\x12-\n\x04\x63\x61rt\x18\x01 \x01(\x0b\x32\x19.marketplace.cart.v1.CartR\x04\x63\x61rt\"\x91\x01\n\x11QuoteOrderRequest\x12>\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1c.marketplace.type.v1.AddressB\x04\xe2\x41\x01\x01H\x00R\x07\x61\x64\x64ress\x12-\n\naddress_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\xb0\x01\x01H\x00R\taddressIdB\r\n\x0b\x64\x65stination\"\xc0\x06\n\x12QuoteOrderResponse\x12=\n\x08packages\x18\x01 \x03(\x0b\x32!.marketplace.cart.v1.QuotePackageR\x08packages\x12@\n\tdiscounts\x18\x02 \x03(\x0b\x32\".marketplace.cart.v1.QuoteDiscountR\tdiscounts\x12.\n\x08subtotal\x18\x03 \x01(\x0b\x32\x12.google.type.MoneyR\x08subtotal\x12;\n\x0f\x64iscount_amount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyR\x0e\x64iscountAmount\x12\x35\n\x0c\x64\x65livery_fee\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyR\x0b\x64\x65liveryFee\x12(\n\x05total\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyR\x05total\x12\x31\n\ntax_amount\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyR\ttaxAmount\x12.\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandR\x03\x65ta\x12\x38\n\x08problems\x18\t \x03(\x0b\x32\x1c.marketplace.cart.v1.ProblemR\x08problems\x12$\n\x0bquote_token\x18\n \x01(\tH\x00R\nquoteToken\x88\x01\x01\x12;\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x36\n\x07\x61\x64\x64ress\x18\x0c \x01(\x0b\x32\x1c.marketplace.type.v1.AddressR\x07\x61\x64\x64ress\x12L\n\x18\x64\x65livery_discount_amount\x18\r \x01(\x0b\x32\x12.google.type.MoneyR\x16\x64\x65liveryDiscountAmount\x12\x45\n\npromotions\x18\x0e \x03(\x0b\x32%.marketplace.cart.v1.AppliedPromotionR\npromotionsB\x0e\n\x0c_quote_token2\x98\r\n\x0b\x43\x61rtService\x12\xd8\x01\n\x0f\x43reateGuestCart\x12+.marketplace.cart.v1.CreateGuestCartRequest\x1a,.marketplace.cart.v1.CreateGuestCartResponse\"j\x8a\xd9%M\n\x00 \x01(\x02:Cnobody knows who asks, and its answer carries the token of the cart@\x03\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/guestCarts:\x01*\x12v\n\x07GetCart\x12#.marketplace.cart.v1.GetCartRequest\x1a$.marketplace.cart.v1.GetCartResponse\" \x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x01@\x03\x82\xd3\xe4\x93\x02\n\x12\x08/v1/cart\x12\x8b\x01\n\x0b\x41\x64\x64\x43\x61rtItem\x12\'.marketplace.cart.v1.AddCartItemRequest\x1a(.marketplace.cart.v1.AddCartItemResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x03\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart/items:\x01*\x12\xa6\x01\n\x0eUpdateCartItem\x12*.marketplace.cart.v1.UpdateCartItemRequest\x1a+.marketplace.cart.v1.UpdateCartItemResponse\";\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x03\x82\xd3\xe4\x93\x02%2\x1d/v1/cart/items/{item.item_id}:\x04item\x12\x9b\x01\n\x0eRemoveCartItem\x12*.marketplace.cart.v1.RemoveCartItemRequest\x1a+.marketplace.cart.v1.RemoveCartItemResponse\"0\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x03\x82\xd3\xe4\x93\x02\x1a*\x18/v1/cart/items/{item_id}\x12\x85\x01\n\tClearCart\x12%.marketplace.cart.v1.ClearCartRequest\x1a&.marketplace.cart.v1.ClearCartResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x03\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:clear:\x01*\x12\x87\x01\n\nMergeCarts\x12&.marketplace.cart.v1.MergeCartsRequest\x1a\'.marketplace.cart.v1.MergeCartsResponse\"(\x8a\xd9%\x0b\x1a\x03\n\x01\x01 \x03(\x02@\x03\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:merge:\x01*\x12\x84\x01\n\tWatchCart\x12%.marketplace.cart.v1.WatchCartRequest\x1a&.marketplace.cart.v1.WatchCartResponse\"&\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x07@\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/cart:watch0\x01\x12\x99\x01\n\x0e\x41pplyPromoCode\x12*.marketplace.cart.v1.ApplyPromoCodeRequest\x1a+.marketplace.cart.v1.ApplyPromoCodeResponse\".\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x04@\x03\x82\xd3\xe4\x93\x02\x18\"\x13/v1/cart/promoCodes:\x01*\x12\xa0\x01\n\x0fRemovePromoCode\x12+.marketplace.cart.v1.RemovePromoCodeRequest\x1a,.marketplace.cart.v1.RemovePromoCodeResponse\"2\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x02(\x02@\x03\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/cart/promoCodes/{code}\x12\x88\x01\n\nQuoteOrder\x12&.marketplace.cart.v1.QuoteOrderRequest\x1a\'.marketplace.cart.v1.QuoteOrderResponse\")\x8a\xd9%\x0c\x1a\x04\n\x02\x06\x01 \x01(\x05@\x03\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/cart:quote:\x01*BM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,46 +63,96 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVECARTITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_CLEARCARTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CLEARCARTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_MERGECARTSREQUEST'].fields_by_name['guest_token']._loaded_options = None
+  _globals['_MERGECARTSREQUEST'].fields_by_name['guest_token']._serialized_options = b'\342A\001\002\272H\010r\003\030\200\004\330\001\001'
+  _globals['_MERGECARTSREQUEST'].fields_by_name['strategy']._loaded_options = None
+  _globals['_MERGECARTSREQUEST'].fields_by_name['strategy']._serialized_options = b'\342A\001\001'
+  _globals['_MERGECARTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_MERGECARTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\010r\003\260\001\001\330\001\001'
+  _globals['_WATCHCARTREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHCARTREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\020'
+  _globals['_APPLYPROMOCODEREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_APPLYPROMOCODEREQUEST'].fields_by_name['code']._serialized_options = b'\342A\001\002\272H\tr\004\020\001\030d\330\001\001'
+  _globals['_APPLYPROMOCODEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_APPLYPROMOCODEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['code']._serialized_options = b'\342A\001\002\272H\tr\004\020\001\030d\330\001\001'
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['allow_missing']._loaded_options = None
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REMOVEPROMOCODEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['address']._loaded_options = None
   _globals['_QUOTEORDERREQUEST'].fields_by_name['address']._serialized_options = b'\342A\001\001'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['address_id']._loaded_options = None
   _globals['_QUOTEORDERREQUEST'].fields_by_name['address_id']._serialized_options = b'\342A\001\001\272H\005r\003\260\001\001'
+  _globals['_CARTSERVICE'].methods_by_name['CreateGuestCart']._loaded_options = None
+  _globals['_CARTSERVICE'].methods_by_name['CreateGuestCart']._serialized_options = b'\212\331%M\n\000 \001(\002:Cnobody knows who asks, and its answer carries the token of the cart@\003\202\323\344\223\002\023\"\016/v1/guestCarts:\001*'
   _globals['_CARTSERVICE'].methods_by_name['GetCart']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['GetCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\001@\002\202\323\344\223\002\n\022\010/v1/cart'
+  _globals['_CARTSERVICE'].methods_by_name['GetCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\001@\003\202\323\344\223\002\n\022\010/v1/cart'
   _globals['_CARTSERVICE'].methods_by_name['AddCartItem']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['AddCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\023\"\016/v1/cart/items:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['AddCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\003\202\323\344\223\002\023\"\016/v1/cart/items:\001*'
   _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002%2\035/v1/cart/items/{item.item_id}:\004item'
+  _globals['_CARTSERVICE'].methods_by_name['UpdateCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\003\202\323\344\223\002%2\035/v1/cart/items/{item.item_id}:\004item'
   _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\032*\030/v1/cart/items/{item_id}'
+  _globals['_CARTSERVICE'].methods_by_name['RemoveCartItem']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\003\202\323\344\223\002\032*\030/v1/cart/items/{item_id}'
   _globals['_CARTSERVICE'].methods_by_name['ClearCart']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['ClearCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\002\202\323\344\223\002\023\"\016/v1/cart:clear:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['ClearCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\003\202\323\344\223\002\023\"\016/v1/cart:clear:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['MergeCarts']._loaded_options = None
+  _globals['_CARTSERVICE'].methods_by_name['MergeCarts']._serialized_options = b'\212\331%\013\032\003\n\001\001 \003(\002@\003\202\323\344\223\002\023\"\016/v1/cart:merge:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['WatchCart']._loaded_options = None
+  _globals['_CARTSERVICE'].methods_by_name['WatchCart']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\007@\003\202\323\344\223\002\020\022\016/v1/cart:watch'
+  _globals['_CARTSERVICE'].methods_by_name['ApplyPromoCode']._loaded_options = None
+  _globals['_CARTSERVICE'].methods_by_name['ApplyPromoCode']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\004@\003\202\323\344\223\002\030\"\023/v1/cart/promoCodes:\001*'
+  _globals['_CARTSERVICE'].methods_by_name['RemovePromoCode']._loaded_options = None
+  _globals['_CARTSERVICE'].methods_by_name['RemovePromoCode']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \002(\002@\003\202\323\344\223\002\034*\032/v1/cart/promoCodes/{code}'
   _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._loaded_options = None
-  _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\005@\002\202\323\344\223\002\023\"\016/v1/cart:quote:\001*'
-  _globals['_GETCARTREQUEST']._serialized_start=349
-  _globals['_GETCARTREQUEST']._serialized_end=365
-  _globals['_GETCARTRESPONSE']._serialized_start=367
-  _globals['_GETCARTRESPONSE']._serialized_end=431
-  _globals['_ADDCARTITEMREQUEST']._serialized_start=434
-  _globals['_ADDCARTITEMREQUEST']._serialized_end=597
-  _globals['_ADDCARTITEMRESPONSE']._serialized_start=599
-  _globals['_ADDCARTITEMRESPONSE']._serialized_end=692
-  _globals['_UPDATECARTITEMREQUEST']._serialized_start=695
-  _globals['_UPDATECARTITEMREQUEST']._serialized_end=866
-  _globals['_UPDATECARTITEMRESPONSE']._serialized_start=868
-  _globals['_UPDATECARTITEMRESPONSE']._serialized_end=939
-  _globals['_REMOVECARTITEMREQUEST']._serialized_start=942
-  _globals['_REMOVECARTITEMREQUEST']._serialized_end=1098
-  _globals['_REMOVECARTITEMRESPONSE']._serialized_start=1100
-  _globals['_REMOVECARTITEMRESPONSE']._serialized_end=1171
-  _globals['_CLEARCARTREQUEST']._serialized_start=1173
-  _globals['_CLEARCARTREQUEST']._serialized_end=1239
-  _globals['_CLEARCARTRESPONSE']._serialized_start=1241
-  _globals['_CLEARCARTRESPONSE']._serialized_end=1307
-  _globals['_QUOTEORDERREQUEST']._serialized_start=1310
-  _globals['_QUOTEORDERREQUEST']._serialized_end=1455
-  _globals['_QUOTEORDERRESPONSE']._serialized_start=1458
-  _globals['_QUOTEORDERRESPONSE']._serialized_end=2141
-  _globals['_CARTSERVICE']._serialized_start=2144
-  _globals['_CARTSERVICE']._serialized_end=3021
+  _globals['_CARTSERVICE'].methods_by_name['QuoteOrder']._serialized_options = b'\212\331%\014\032\004\n\002\006\001 \001(\005@\003\202\323\344\223\002\023\"\016/v1/cart:quote:\001*'
+  _globals['_CREATEGUESTCARTREQUEST']._serialized_start=420
+  _globals['_CREATEGUESTCARTREQUEST']._serialized_end=444
+  _globals['_CREATEGUESTCARTRESPONSE']._serialized_start=446
+  _globals['_CREATEGUESTCARTRESPONSE']._serialized_end=551
+  _globals['_GETCARTREQUEST']._serialized_start=553
+  _globals['_GETCARTREQUEST']._serialized_end=569
+  _globals['_GETCARTRESPONSE']._serialized_start=571
+  _globals['_GETCARTRESPONSE']._serialized_end=635
+  _globals['_ADDCARTITEMREQUEST']._serialized_start=638
+  _globals['_ADDCARTITEMREQUEST']._serialized_end=801
+  _globals['_ADDCARTITEMRESPONSE']._serialized_start=803
+  _globals['_ADDCARTITEMRESPONSE']._serialized_end=896
+  _globals['_UPDATECARTITEMREQUEST']._serialized_start=899
+  _globals['_UPDATECARTITEMREQUEST']._serialized_end=1070
+  _globals['_UPDATECARTITEMRESPONSE']._serialized_start=1072
+  _globals['_UPDATECARTITEMRESPONSE']._serialized_end=1143
+  _globals['_REMOVECARTITEMREQUEST']._serialized_start=1146
+  _globals['_REMOVECARTITEMREQUEST']._serialized_end=1302
+  _globals['_REMOVECARTITEMRESPONSE']._serialized_start=1304
+  _globals['_REMOVECARTITEMRESPONSE']._serialized_end=1375
+  _globals['_CLEARCARTREQUEST']._serialized_start=1377
+  _globals['_CLEARCARTREQUEST']._serialized_end=1443
+  _globals['_CLEARCARTRESPONSE']._serialized_start=1445
+  _globals['_CLEARCARTRESPONSE']._serialized_end=1511
+  _globals['_MERGECARTSREQUEST']._serialized_start=1514
+  _globals['_MERGECARTSREQUEST']._serialized_end=1705
+  _globals['_MERGECARTSRESPONSE']._serialized_start=1708
+  _globals['_MERGECARTSRESPONSE']._serialized_end=1837
+  _globals['_WATCHCARTREQUEST']._serialized_start=1839
+  _globals['_WATCHCARTREQUEST']._serialized_end=1906
+  _globals['_WATCHCARTRESPONSE']._serialized_start=1909
+  _globals['_WATCHCARTRESPONSE']._serialized_end=2208
+  _globals['_CARTSNAPSHOT']._serialized_start=2210
+  _globals['_CARTSNAPSHOT']._serialized_end=2271
+  _globals['_APPLYPROMOCODEREQUEST']._serialized_start=2273
+  _globals['_APPLYPROMOCODEREQUEST']._serialized_end=2382
+  _globals['_APPLYPROMOCODERESPONSE']._serialized_start=2384
+  _globals['_APPLYPROMOCODERESPONSE']._serialized_end=2455
+  _globals['_REMOVEPROMOCODEREQUEST']._serialized_start=2458
+  _globals['_REMOVEPROMOCODEREQUEST']._serialized_end=2611
+  _globals['_REMOVEPROMOCODERESPONSE']._serialized_start=2613
+  _globals['_REMOVEPROMOCODERESPONSE']._serialized_end=2685
+  _globals['_QUOTEORDERREQUEST']._serialized_start=2688
+  _globals['_QUOTEORDERREQUEST']._serialized_end=2833
+  _globals['_QUOTEORDERRESPONSE']._serialized_start=2836
+  _globals['_QUOTEORDERRESPONSE']._serialized_end=3668
+  _globals['_CARTSERVICE']._serialized_start=3671
+  _globals['_CARTSERVICE']._serialized_end=5359
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,8 @@ from google.type import money_pb2 as _money_pb2
 from marketplace.cart.v1 import cart_pb2 as _cart_pb2
 from marketplace.cart.v1 import quote_pb2 as _quote_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
+from marketplace.type.v1 import cart_merge_pb2 as _cart_merge_pb2
+from marketplace.type.v1 import watch_pb2 as _watch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +24,53 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class CreateGuestCartRequest(_message.Message):
+    """Asks for a guest's cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGuestCartRequest: _TypeAlias = CreateGuestCartRequest  # noqa: Y015
+
+@_typing.final
+class CreateGuestCartResponse(_message.Message):
+    """Carries a guest's cart and its token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    GUEST_TOKEN_FIELD_NUMBER: _builtins.int
+    guest_token: _builtins.str
+    """The token that opens the cart, as the bearer token of calls and for signing in. It does not end by itself: it is
+    good for as long as the cart is there. Whoever has it has the cart.
+    """
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+        guest_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "guest_token", b"guest_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGuestCartResponse: _TypeAlias = CreateGuestCartResponse  # noqa: Y015
 
 @_typing.final
 class GetCartRequest(_message.Message):
@@ -279,6 +328,264 @@ class ClearCartResponse(_message.Message):
 Global___ClearCartResponse: _TypeAlias = ClearCartResponse  # noqa: Y015
 
 @_typing.final
+class MergeCartsRequest(_message.Message):
+    """Says which guest's cart goes into the caller's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUEST_TOKEN_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    guest_token: _builtins.str
+    """The token of the guest's cart."""
+    strategy: _cart_merge_pb2.CartMergeStrategy.ValueType
+    """Which quantity wins when both carts hold the same variant; they are added when nothing is said."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer and merges nothing."""
+    def __init__(
+        self,
+        *,
+        guest_token: _builtins.str = ...,
+        strategy: _cart_merge_pb2.CartMergeStrategy.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guest_token", b"guest_token", "request_id", b"request_id", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCartsRequest: _TypeAlias = MergeCartsRequest  # noqa: Y015
+
+@_typing.final
+class MergeCartsResponse(_message.Message):
+    """Carries the cart after the merge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The caller's cart."""
+
+    @_builtins.property
+    def report(self) -> _cart_merge_pb2.CartMergeReport:
+        """How the guest's cart went into it."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+        report: _cart_merge_pb2.CartMergeReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeCartsResponse: _TypeAlias = MergeCartsResponse  # noqa: Y015
+
+@_typing.final
+class WatchCartRequest(_message.Message):
+    """Asks to watch the caller's cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """The `resume_token` of the last message that was received; empty starts with a snapshot."""
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCartRequest: _TypeAlias = WatchCartRequest  # noqa: Y015
+
+@_typing.final
+class WatchCartResponse(_message.Message):
+    """One message about the watched cart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CART_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where the stream stands; give it back to go on after this message. It is good for 24 h."""
+    @_builtins.property
+    def snapshot(self) -> Global___CartSnapshot:
+        """How the cart is; the first message unless the stream was resumed."""
+
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The whole cart after a change of its lines, codes, prices or problems."""
+
+    @_builtins.property
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
+        """Nothing happened, the stream lives."""
+
+    @_builtins.property
+    def reset(self) -> _watch_pb2.StreamReset:
+        """The resume token is of no use any more; a snapshot follows."""
+
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+        snapshot: Global___CartSnapshot | None = ...,
+        cart: _cart_pb2.Cart | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "event", b"event", "heartbeat", b"heartbeat", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "cart", "heartbeat", "reset"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchCartResponse: _TypeAlias = WatchCartResponse  # noqa: Y015
+
+@_typing.final
+class CartSnapshot(_message.Message):
+    """How a cart is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart, with the prices and problems of the moment."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CartSnapshot: _TypeAlias = CartSnapshot  # noqa: Y015
+
+@_typing.final
+class ApplyPromoCodeRequest(_message.Message):
+    """Says which promo code to apply."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code as the buyer has it, spaces around it aside."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPromoCodeRequest: _TypeAlias = ApplyPromoCodeRequest  # noqa: Y015
+
+@_typing.final
+class ApplyPromoCodeResponse(_message.Message):
+    """Carries the cart with the code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPromoCodeResponse: _TypeAlias = ApplyPromoCodeResponse  # noqa: Y015
+
+@_typing.final
+class RemovePromoCodeRequest(_message.Message):
+    """Says which promo code to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code."""
+    allow_missing: _builtins.bool
+    """Whether a code that is not on the cart is no reason to refuse; nothing is changed then."""
+    request_id: _builtins.str
+    """The id of this request; a repeat gets the first answer."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovePromoCodeRequest: _TypeAlias = RemovePromoCodeRequest  # noqa: Y015
+
+@_typing.final
+class RemovePromoCodeResponse(_message.Message):
+    """Carries the cart without the code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> _cart_pb2.Cart:
+        """The cart."""
+
+    def __init__(
+        self,
+        *,
+        cart: _cart_pb2.Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovePromoCodeResponse: _TypeAlias = RemovePromoCodeResponse  # noqa: Y015
+
+@_typing.final
 class QuoteOrderRequest(_message.Message):
     """Says where the order would go."""
 
@@ -326,6 +633,8 @@ class QuoteOrderResponse(_message.Message):
     QUOTE_TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
     quote_token: _builtins.str
     """The token that places this order with PlaceOrder; absent while a blocking problem stands."""
     @_builtins.property
@@ -334,7 +643,7 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def discounts(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.QuoteDiscount]:
-        """Every reason why less is to be paid."""
+        """Every reason why less is to be paid, one for each promo code and package."""
 
     @_builtins.property
     def subtotal(self) -> _money_pb2.Money:
@@ -342,11 +651,11 @@ class QuoteOrderResponse(_message.Message):
 
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
-        """The sum of all discounts."""
+        """The sum of all discounts on lines."""
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """The sum of the packages' delivery fees."""
+        """The sum of the packages' delivery fees before discounts."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
@@ -372,6 +681,16 @@ class QuoteOrderResponse(_message.Message):
     def address(self) -> _address_pb2.Address:
         """The address that was quoted; absent when nothing is sent."""
 
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """The sum of all discounts on delivery fees."""
+
+    @_builtins.property
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.AppliedPromotion]:
+        """What each promo code takes off all packages together, and who pays for it; in the order of their use. A code that
+        takes nothing off is among the problems and is not used by the order.
+        """
+
     def __init__(
         self,
         *,
@@ -387,10 +706,12 @@ class QuoteOrderResponse(_message.Message):
         quote_token: _builtins.str | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         address: _address_pb2.Address | None = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+        promotions: _abc.Iterable[_quote_pb2.AppliedPromotion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "eta", b"eta", "expire_time", b"expire_time", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token", "address", b"address", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "discounts", b"discounts", "eta", b"eta", "expire_time", b"expire_time", "packages", b"packages", "problems", b"problems", "promotions", b"promotions", "quote_token", b"quote_token", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quote_token: _TypeAlias = _typing.Literal["quote_token"]  # noqa: Y015
     _WhichOneofArgType__quote_token: _TypeAlias = _typing.Literal["_quote_token", b"_quote_token"]  # noqa: Y015

@@ -28,6 +28,10 @@ if _version_not_supported:
 class CartServiceStub:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
 
     def __init__(self, channel):
@@ -36,6 +40,11 @@ class CartServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateGuestCart = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/CreateGuestCart',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.FromString,
+                _registered_method=True)
         self.GetCart = channel.unary_unary(
                 '/marketplace.cart.v1.CartService/GetCart',
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.GetCartRequest.SerializeToString,
@@ -61,6 +70,26 @@ class CartServiceStub:
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.SerializeToString,
                 response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.FromString,
                 _registered_method=True)
+        self.MergeCarts = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/MergeCarts',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.FromString,
+                _registered_method=True)
+        self.WatchCart = channel.unary_stream(
+                '/marketplace.cart.v1.CartService/WatchCart',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
+                _registered_method=True)
+        self.ApplyPromoCode = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/ApplyPromoCode',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.FromString,
+                _registered_method=True)
+        self.RemovePromoCode = channel.unary_unary(
+                '/marketplace.cart.v1.CartService/RemovePromoCode',
+                request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.SerializeToString,
+                response_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.FromString,
+                _registered_method=True)
         self.QuoteOrder = channel.unary_unary(
                 '/marketplace.cart.v1.CartService/QuoteOrder',
                 request_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.QuoteOrderRequest.SerializeToString,
@@ -71,10 +100,21 @@ class CartServiceStub:
 class CartServiceServicer:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
 
+    def CreateGuestCart(self, request, context):
+        """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCart(self, request, context):
-        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own.
+        """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +123,8 @@ class CartServiceServicer:
     def AddCartItem(self, request, context):
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +133,8 @@ class CartServiceServicer:
     def UpdateCartItem(self, request, context):
         """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
         quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,15 +142,54 @@ class CartServiceServicer:
 
     def RemoveCartItem(self, request, context):
         """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearCart(self, request, context):
-        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+        is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeCarts(self, request, context):
+        """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+        The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+        the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+        VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCart(self, request, context):
+        """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+        problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+        a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+        TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyPromoCode(self, request, context):
+        """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+        does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+        PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+        VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemovePromoCode(self, request, context):
+        """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+        cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,8 +200,10 @@ class CartServiceServicer:
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
         such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
         enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+        refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+        address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+        TOKEN_EXPIRED when a guest's cart is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +212,11 @@ class CartServiceServicer:
 
 def add_CartServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateGuestCart': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGuestCart,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.SerializeToString,
+            ),
             'GetCart': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCart,
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.GetCartRequest.FromString,
@@ -154,6 +242,26 @@ def add_CartServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.FromString,
                     response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.SerializeToString,
             ),
+            'MergeCarts': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeCarts,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.SerializeToString,
+            ),
+            'WatchCart': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCart,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.SerializeToString,
+            ),
+            'ApplyPromoCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyPromoCode,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.SerializeToString,
+            ),
+            'RemovePromoCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemovePromoCode,
+                    request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.FromString,
+                    response_serializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.SerializeToString,
+            ),
             'QuoteOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.QuoteOrder,
                     request_deserializer=marketplace_dot_cart_dot_v1_dot_cart__service__pb2.QuoteOrderRequest.FromString,
@@ -170,7 +278,38 @@ def add_CartServiceServicer_to_server(servicer, server):
 class CartService:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
+
+    @staticmethod
+    def CreateGuestCart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/CreateGuestCart',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.CreateGuestCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetCart(request,
@@ -297,6 +436,114 @@ class CartService:
             '/marketplace.cart.v1.CartService/ClearCart',
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartRequest.SerializeToString,
             marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ClearCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeCarts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/MergeCarts',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.MergeCartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/WatchCart',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.WatchCartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyPromoCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/ApplyPromoCode',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.ApplyPromoCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemovePromoCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.cart.v1.CartService/RemovePromoCode',
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeRequest.SerializeToString,
+            marketplace_dot_cart_dot_v1_dot_cart__service__pb2.RemovePromoCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

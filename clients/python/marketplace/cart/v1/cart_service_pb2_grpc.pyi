@@ -15,42 +15,87 @@ GRPC_VERSION: str
 class CartServiceStub:
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateGuestCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.CreateGuestCartRequest, _cart_service_pb2.CreateGuestCartResponse]
+    """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own."""
     GetCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.GetCartRequest, _cart_service_pb2.GetCartResponse]
-    """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
+    """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone."""
     AddCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.AddCartItemRequest, _cart_service_pb2.AddCartItemResponse]
     """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
     Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-    for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     UpdateCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.UpdateCartItemRequest, _cart_service_pb2.UpdateCartItemResponse]
     """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
     quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-    not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     RemoveCartItem: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemoveCartItemRequest, _cart_service_pb2.RemoveCartItemResponse]
     """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-    REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     ClearCart: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.ClearCartRequest, _cart_service_pb2.ClearCartResponse]
-    """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+    """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+    is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    MergeCarts: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.MergeCartsRequest, _cart_service_pb2.MergeCartsResponse]
+    """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+    The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+    the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+    VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+    """
+    WatchCart: _aio.UnaryStreamMultiCallable[_cart_service_pb2.WatchCartRequest, _cart_service_pb2.WatchCartResponse]
+    """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+    problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+    a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+    TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+    """
+    ApplyPromoCode: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.ApplyPromoCodeRequest, _cart_service_pb2.ApplyPromoCodeResponse]
+    """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+    does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+    PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+    VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
     REQUEST_IN_PROGRESS.
+    """
+    RemovePromoCode: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.RemovePromoCodeRequest, _cart_service_pb2.RemovePromoCodeResponse]
+    """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+    cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_cart_service_pb2.QuoteOrderRequest, _cart_service_pb2.QuoteOrderResponse]
     """Says what an order of the whole cart to an address would cost and when it would arrive, and gives the token that
     places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
     such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
     enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-    refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-    address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+    refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+    address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+    address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+    TOKEN_EXPIRED when a guest's cart is gone.
     """
 
 class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the caller's own cart, and says what ordering it would cost. The caller is a buyer or the holder of a guest
     cart's token, so no request names a cart.
+
+    A guest sends the token that CreateGuestCart gave as `authorization: Bearer <guest_token>`. It opens that cart and
+    nothing else. When the cart has gone into an account's, or nobody has changed it for as long as a guest's cart is
+    kept, every call on it is refused with TOKEN_EXPIRED: sign in, or make a new cart.
     """
+
+    @_abc_1.abstractmethod
+    def CreateGuestCart(
+        self,
+        request: _cart_service_pb2.CreateGuestCartRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.CreateGuestCartRequest, _abc.Awaitable[_cart_service_pb2.CreateGuestCartResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.CreateGuestCartResponse]:
+        """Makes an empty cart for somebody who is not signed in, and the token that opens it. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def GetCart(
@@ -58,7 +103,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.GetCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.GetCartRequest, _abc.Awaitable[_cart_service_pb2.GetCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.GetCartResponse]:
-        """Gets the caller's cart; one that never held anything is empty. Errors: none of its own."""
+        """Gets the caller's cart; one that never held anything is empty. Errors: TOKEN_EXPIRED when a guest's cart is gone."""
 
     @_abc_1.abstractmethod
     def AddCartItem(
@@ -68,7 +113,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.AddCartItemResponse]:
         """Adds pieces of a variant; to a line that is there already the quantity is added, also when calls are concurrent.
         Stock is neither reserved nor required; the line's problems tell of it. Errors: NOT_FOUND for a variant that is not
-        for sale, VALIDATION_FAILED when the line or the cart would hold too much, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        for sale, VALIDATION_FAILED when the line or the cart would hold too much, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +125,8 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_cart_service_pb2.UpdateCartItemResponse]:
         """Sets the quantity of a line; nothing else of a line can be changed, and what the server says of it is ignored. A
         quantity that the line has already changes nothing, the cart's etag included. Errors: NOT_FOUND for a line that is
-        not in the caller's cart, ETAG_MISMATCH when the cart has changed, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        not in the caller's cart, ETAG_MISMATCH when the cart has changed, TOKEN_EXPIRED when a guest's cart is gone,
+        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -89,7 +136,7 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_cart_service_pb2.RemoveCartItemRequest, _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.RemoveCartItemResponse]:
         """Removes a line. Errors: NOT_FOUND for a line that is not in the caller's cart, unless it may be missing;
-        REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -98,8 +145,55 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_service_pb2.ClearCartRequest,
         context: _aio.ServicerContext[_cart_service_pb2.ClearCartRequest, _abc.Awaitable[_cart_service_pb2.ClearCartResponse]],
     ) -> _abc.Awaitable[_cart_service_pb2.ClearCartResponse]:
-        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: REQUEST_ID_REUSED,
+        """Removes all lines and promo codes; clearing an empty cart changes nothing. Errors: TOKEN_EXPIRED when a guest's cart
+        is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def MergeCarts(
+        self,
+        request: _cart_service_pb2.MergeCartsRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.MergeCartsRequest, _abc.Awaitable[_cart_service_pb2.MergeCartsResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.MergeCartsResponse]:
+        """Moves the cart of a guest's token into the caller's own: lines, promo codes, and quotes that can still be ordered.
+        The guest's cart is gone after that, and its token with it. Lines over what a cart may hold are cut and said so in
+        the report. Login does the same with the token that it is given. Errors: NOT_FOUND when the token's cart is gone,
+        VALIDATION_FAILED for what is no token of a guest's cart, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCart(
+        self,
+        request: _cart_service_pb2.WatchCartRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.WatchCartRequest, _abc.AsyncIterator[_cart_service_pb2.WatchCartResponse]],
+    ) -> _abc.AsyncIterator[_cart_service_pb2.WatchCartResponse]:
+        """Watches the caller's cart: first how it is, then how it is after every change of lines, promo codes, prices or
+        problems, whichever device or shop made it, and a heartbeat every 10 s. Changes that come fast are told as one. With
+        a resume token it goes on from there; with one that is of no use come reset and then a snapshot. Errors:
+        TOKEN_EXPIRED, also when a guest's cart is gone, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyPromoCode(
+        self,
+        request: _cart_service_pb2.ApplyPromoCodeRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.ApplyPromoCodeRequest, _abc.Awaitable[_cart_service_pb2.ApplyPromoCodeResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.ApplyPromoCodeResponse]:
+        """Applies a promo code to the cart; case does not count. A code that is there already changes nothing. One that only
+        does not fit what is in the cart yet is kept: it takes nothing off, and its problem says why. Errors: PROMO_NOT_FOUND,
+        PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE for codes that cannot stand together, naming those to remove,
+        VALIDATION_FAILED when the cart has 5 codes, TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED,
         REQUEST_IN_PROGRESS.
+        """
+
+    @_abc_1.abstractmethod
+    def RemovePromoCode(
+        self,
+        request: _cart_service_pb2.RemovePromoCodeRequest,
+        context: _aio.ServicerContext[_cart_service_pb2.RemovePromoCodeRequest, _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]],
+    ) -> _abc.Awaitable[_cart_service_pb2.RemovePromoCodeResponse]:
+        """Removes a promo code from the cart; case does not count. Errors: NOT_FOUND for a code that is not on the caller's
+        cart, unless it may be missing; TOKEN_EXPIRED when a guest's cart is gone, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
@@ -112,8 +206,10 @@ class CartServiceServicer(metaclass=_abc_1.ABCMeta):
         places the order at these prices. A package of goods that need no shipping alone costs no delivery, and a cart of
         such goods alone takes no address. A shop that is closed prepares from when it opens; one that does not open soon
         enough is a problem that names when it does. Problems of single lines, sellers and promo codes are answered, not
-        refused. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
-        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there.
+        refused. A guest's quote is the account's as soon as the guest signs in with the cart, and PlaceOrder completes its
+        address from the account. Errors: CART_EMPTY, NOT_FOUND for a saved address that is not the caller's, VALIDATION_FAILED without an
+        address when something is to be sent, ADDRESS_NOT_SERVICEABLE when everything is and no seller delivers there,
+        TOKEN_EXPIRED when a guest's cart is gone.
         """
 
 def add_CartServiceServicer_to_server(servicer: CartServiceServicer, server: _aio.Server) -> None: ...

@@ -26,9 +26,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
+from marketplace.promotion.v1 import promo_code_pb2 as marketplace_dot_promotion_dot_v1_dot_promo__code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xb2\x05\n\x0cQuotePackage\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12:\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemB\x04\xe2\x41\x01\x03R\x05items\x12\x34\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x37\n\ntax_amount\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\ttaxAmount\x12\x34\n\x03\x65ta\x18\t \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12\x44\n\rprep_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12=\n\topen_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x08openTime\x12\x32\n\x0f\x64istance_meters\x18\x0c \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x0e\x64istanceMeters\x88\x01\x01\x42\x12\n\x10_distance_meters\"\xc8\x04\n\tQuoteItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12K\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12\x31\n\x11requires_shipping\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x10requiresShipping\x12 \n\x08quantity\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x37\n\nunit_price\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_sku\"\xc4\x01\n\rQuoteDiscount\x12#\n\npromo_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpromoCode\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12&\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x08sellerId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mountB\x0c\n\n_seller_id\"\x93\x01\n\x07\x45taBand\x12\x45\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmarketplace/cart/v1/quote.proto\x12\x13marketplace.cart.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a)marketplace/promotion/v1/promo_code.proto\"\xd3\x06\n\x0cQuotePackage\x12!\n\tseller_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08sellerId\x12!\n\tshop_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x08shopName\x12:\n\x05items\x18\x03 \x03(\x0b\x32\x1e.marketplace.cart.v1.QuoteItemB\x04\xe2\x41\x01\x03R\x05items\x12\x34\n\x08subtotal\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x08subtotal\x12\x41\n\x0f\x64iscount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12;\n\x0c\x64\x65livery_fee\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0b\x64\x65liveryFee\x12.\n\x05total\x18\x07 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x05total\x12\x37\n\ntax_amount\x18\x08 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\ttaxAmount\x12\x34\n\x03\x65ta\x18\t \x01(\x0b\x32\x1c.marketplace.cart.v1.EtaBandB\x04\xe2\x41\x01\x03R\x03\x65ta\x12\x44\n\rprep_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03R\x0cprepDuration\x12=\n\topen_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x08openTime\x12\x32\n\x0f\x64istance_meters\x18\x0c \x01(\x01\x42\x04\xe2\x41\x01\x03H\x00R\x0e\x64istanceMeters\x88\x01\x01\x12R\n\x18\x64\x65livery_discount_amount\x18\r \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x16\x64\x65liveryDiscountAmount\x12K\n\npromotions\x18\x0e \x03(\x0b\x32%.marketplace.cart.v1.AppliedPromotionB\x04\xe2\x41\x01\x03R\npromotionsB\x12\n\x10_distance_meters\"\xc8\x04\n\tQuoteItem\x12\x1d\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06itemId\x12#\n\nvariant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12#\n\nproduct_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\tproductId\x12\x1a\n\x05title\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03R\x05title\x12\x1b\n\x03sku\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x03sku\x88\x01\x01\x12K\n\x07options\x18\x06 \x03(\x0b\x32+.marketplace.cart.v1.QuoteItem.OptionsEntryB\x04\xe2\x41\x01\x03R\x07options\x12\x31\n\x11requires_shipping\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x10requiresShipping\x12 \n\x08quantity\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x08quantity\x12\x37\n\nunit_price\x18\t \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tunitPrice\x12\x37\n\nline_total\x18\n \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\tlineTotal\x12\x41\n\x0f\x64iscount_amount\x18\x0b \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x1a:\n\x0cOptionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x06\n\x04_sku\"\xbc\x02\n\x10\x41ppliedPromotion\x12(\n\rpromo_code_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x0bpromoCodeId\x12\x18\n\x04\x63ode\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x63ode\x12M\n\tfunded_by\x18\x03 \x01(\x0e\x32*.marketplace.promotion.v1.PromoCodeFundingB\x04\xe2\x41\x01\x03R\x08\x66undedBy\x12\x41\n\x0f\x64iscount_amount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x0e\x64iscountAmount\x12R\n\x18\x64\x65livery_discount_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x16\x64\x65liveryDiscountAmount\"\xc4\x01\n\rQuoteDiscount\x12#\n\npromo_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tpromoCode\x12&\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0b\x64\x65scription\x12&\n\tseller_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00R\x08sellerId\x88\x01\x01\x12\x30\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x04\xe2\x41\x01\x03R\x06\x61mountB\x0c\n\n_seller_id\"\x93\x01\n\x07\x45taBand\x12\x45\n\rearliest_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x0c\x65\x61rliestTime\x12\x41\n\x0blatest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nlatestTimeBM\n\x17\x64\x65v.marketplace.cart.v1P\x01Z\x1amarketplace/cart/v1;cartv1\xaa\x02\x13Marketplace.Cart.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +61,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTEPACKAGE'].fields_by_name['open_time']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._loaded_options = None
   _globals['_QUOTEPACKAGE'].fields_by_name['distance_meters']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['delivery_discount_amount']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['delivery_discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTEPACKAGE'].fields_by_name['promotions']._loaded_options = None
+  _globals['_QUOTEPACKAGE'].fields_by_name['promotions']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEITEM_OPTIONSENTRY']._loaded_options = None
   _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_QUOTEITEM'].fields_by_name['item_id']._loaded_options = None
@@ -84,6 +89,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTEITEM'].fields_by_name['line_total']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEITEM'].fields_by_name['discount_amount']._loaded_options = None
   _globals['_QUOTEITEM'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOTION'].fields_by_name['promo_code_id']._loaded_options = None
+  _globals['_APPLIEDPROMOTION'].fields_by_name['promo_code_id']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOTION'].fields_by_name['code']._loaded_options = None
+  _globals['_APPLIEDPROMOTION'].fields_by_name['code']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOTION'].fields_by_name['funded_by']._loaded_options = None
+  _globals['_APPLIEDPROMOTION'].fields_by_name['funded_by']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOTION'].fields_by_name['discount_amount']._loaded_options = None
+  _globals['_APPLIEDPROMOTION'].fields_by_name['discount_amount']._serialized_options = b'\342A\001\003'
+  _globals['_APPLIEDPROMOTION'].fields_by_name['delivery_discount_amount']._loaded_options = None
+  _globals['_APPLIEDPROMOTION'].fields_by_name['delivery_discount_amount']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEDISCOUNT'].fields_by_name['promo_code']._loaded_options = None
   _globals['_QUOTEDISCOUNT'].fields_by_name['promo_code']._serialized_options = b'\342A\001\003'
   _globals['_QUOTEDISCOUNT'].fields_by_name['description']._loaded_options = None
@@ -96,14 +111,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ETABAND'].fields_by_name['earliest_time']._serialized_options = b'\342A\001\003'
   _globals['_ETABAND'].fields_by_name['latest_time']._loaded_options = None
   _globals['_ETABAND'].fields_by_name['latest_time']._serialized_options = b'\342A\001\003'
-  _globals['_QUOTEPACKAGE']._serialized_start=180
-  _globals['_QUOTEPACKAGE']._serialized_end=870
-  _globals['_QUOTEITEM']._serialized_start=873
-  _globals['_QUOTEITEM']._serialized_end=1457
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=1391
-  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1449
-  _globals['_QUOTEDISCOUNT']._serialized_start=1460
-  _globals['_QUOTEDISCOUNT']._serialized_end=1656
-  _globals['_ETABAND']._serialized_start=1659
-  _globals['_ETABAND']._serialized_end=1806
+  _globals['_QUOTEPACKAGE']._serialized_start=223
+  _globals['_QUOTEPACKAGE']._serialized_end=1074
+  _globals['_QUOTEITEM']._serialized_start=1077
+  _globals['_QUOTEITEM']._serialized_end=1661
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_start=1595
+  _globals['_QUOTEITEM_OPTIONSENTRY']._serialized_end=1653
+  _globals['_APPLIEDPROMOTION']._serialized_start=1664
+  _globals['_APPLIEDPROMOTION']._serialized_end=1980
+  _globals['_QUOTEDISCOUNT']._serialized_start=1983
+  _globals['_QUOTEDISCOUNT']._serialized_end=2179
+  _globals['_ETABAND']._serialized_start=2182
+  _globals['_ETABAND']._serialized_end=2329
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import money_pb2 as _money_pb2
+from marketplace.promotion.v1 import promo_code_pb2 as _promo_code_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -39,6 +40,8 @@ class QuotePackage(_message.Message):
     PREP_DURATION_FIELD_NUMBER: _builtins.int
     OPEN_TIME_FIELD_NUMBER: _builtins.int
     DISTANCE_METERS_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
     seller_id: _builtins.str
     """The seller who sends the package."""
     shop_name: _builtins.str
@@ -57,15 +60,15 @@ class QuotePackage(_message.Message):
 
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
-        """What discounts take off this package."""
+        """What promotions take off the lines of this package."""
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """What bringing this package costs; 0 when nothing of it is sent."""
+        """What bringing this package costs before its discount; 0 when nothing of it is sent."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """The subtotal less the discount plus the delivery fee."""
+        """The subtotal less the discount plus the delivery fee less the delivery discount."""
 
     @_builtins.property
     def tax_amount(self) -> _money_pb2.Money:
@@ -83,6 +86,14 @@ class QuotePackage(_message.Message):
     def open_time(self) -> _timestamp_pb2.Timestamp:
         """When the shop opens; absent when it is open."""
 
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """What promotions take off the delivery fee."""
+
+    @_builtins.property
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedPromotion]:
+        """The promotions that take something off this package, in the order of their use; they add up to its discounts."""
+
     def __init__(
         self,
         *,
@@ -98,10 +109,12 @@ class QuotePackage(_message.Message):
         prep_duration: _duration_pb2.Duration | None = ...,
         open_time: _timestamp_pb2.Timestamp | None = ...,
         distance_meters: _builtins.float | None = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+        promotions: _abc.Iterable[Global___AppliedPromotion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "open_time", b"open_time", "prep_duration", b"prep_duration", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "open_time", b"open_time", "prep_duration", b"prep_duration", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "open_time", b"open_time", "prep_duration", b"prep_duration", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "distance_meters", b"distance_meters", "eta", b"eta", "items", b"items", "open_time", b"open_time", "prep_duration", b"prep_duration", "promotions", b"promotions", "seller_id", b"seller_id", "shop_name", b"shop_name", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance_meters: _TypeAlias = _typing.Literal["distance_meters"]  # noqa: Y015
     _WhichOneofArgType__distance_meters: _TypeAlias = _typing.Literal["_distance_meters", b"_distance_meters"]  # noqa: Y015
@@ -202,8 +215,50 @@ class QuoteItem(_message.Message):
 Global___QuoteItem: _TypeAlias = QuoteItem  # noqa: Y015
 
 @_typing.final
+class AppliedPromotion(_message.Message):
+    """What one promo code takes off, and who pays for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMO_CODE_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    FUNDED_BY_FIELD_NUMBER: _builtins.int
+    DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    promo_code_id: _builtins.str
+    """The id of the promo code."""
+    code: _builtins.str
+    """The code as it was issued."""
+    funded_by: _promo_code_pb2.PromoCodeFunding.ValueType
+    """Who pays for what the code takes off: the seller, or the marketplace."""
+    @_builtins.property
+    def discount_amount(self) -> _money_pb2.Money:
+        """What it takes off the lines."""
+
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """What it takes off the delivery fee."""
+
+    def __init__(
+        self,
+        *,
+        promo_code_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+        funded_by: _promo_code_pb2.PromoCodeFunding.ValueType = ...,
+        discount_amount: _money_pb2.Money | None = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery_discount_amount", b"delivery_discount_amount", "discount_amount", b"discount_amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "delivery_discount_amount", b"delivery_discount_amount", "discount_amount", b"discount_amount", "funded_by", b"funded_by", "promo_code_id", b"promo_code_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppliedPromotion: _TypeAlias = AppliedPromotion  # noqa: Y015
+
+@_typing.final
 class QuoteDiscount(_message.Message):
-    """One reason why less is to be paid."""
+    """One reason why less is to be paid, in words."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,7 +274,7 @@ class QuoteDiscount(_message.Message):
     """The seller whose package it applies to; absent when it applies to all."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """What is taken off."""
+        """What is taken off, of lines and delivery together."""
 
     def __init__(
         self,

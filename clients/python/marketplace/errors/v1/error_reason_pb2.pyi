@@ -65,8 +65,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: NOT_FOUND. Metadata: resource, id.
     """
     ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 11
-    """Another resource already has this unique value.
-    Code: ALREADY_EXISTS. Metadata: resource, field.
+    """Another resource already has this unique value; `id` is there where the caller may see it.
+    Code: ALREADY_EXISTS. Metadata: resource, field; sometimes id.
     """
     ERROR_REASON_VALIDATION_FAILED: _ErrorReason.ValueType  # 12
     """A field breaks its rule; BadRequest names the fields.
@@ -279,8 +279,8 @@ ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 10
 Code: NOT_FOUND. Metadata: resource, id.
 """
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 11
-"""Another resource already has this unique value.
-Code: ALREADY_EXISTS. Metadata: resource, field.
+"""Another resource already has this unique value; `id` is there where the caller may see it.
+Code: ALREADY_EXISTS. Metadata: resource, field; sometimes id.
 """
 ERROR_REASON_VALIDATION_FAILED: ErrorReason.ValueType  # 12
 """A field breaks its rule; BadRequest names the fields.

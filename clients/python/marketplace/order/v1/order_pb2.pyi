@@ -227,15 +227,15 @@ class OrderGroup(_message.Message):
     """The id of the group."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
-        """The orders, one for each seller."""
+        """The orders, one for each seller; to a seller only the own ones."""
 
     @_builtins.property
     def payment(self) -> _payment_pb2.Payment:
-        """The latest payment for the group."""
+        """The latest payment for the group; absent for a seller."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """What is to be paid in all."""
+        """The sum of the totals of all its orders; absent for a seller."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -307,6 +307,8 @@ class Order(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REFUND_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The id of the order."""
     order_number: _builtins.str
@@ -349,15 +351,17 @@ class Order(_message.Message):
 
     @_builtins.property
     def discount_amount(self) -> _money_pb2.Money:
-        """What discounts took off."""
+        """What promotions took off the lines."""
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """What bringing it costs; 0 when no line needs shipping."""
+        """What bringing it costs before its discount; 0 when no line needs shipping."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """The subtotal less the discount plus the delivery fee."""
+        """The subtotal less the discount plus the delivery fee less the delivery discount. An order of which nothing is to be
+        paid is PAID at once.
+        """
 
     @_builtins.property
     def delivery_tax_rate(self) -> _decimal_pb2.Decimal:
@@ -365,7 +369,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def delivery_tax_amount(self) -> _money_pb2.Money:
-        """The tax that the delivery fee includes, as it was."""
+        """The tax that the delivery fee less its discount includes, as it was."""
 
     @_builtins.property
     def tax_amount(self) -> _money_pb2.Money:
@@ -385,7 +389,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The promo codes that took something off."""
+        """The promo codes that took something off when it was placed."""
 
     @_builtins.property
     def prep_duration(self) -> _duration_pb2.Duration:
@@ -463,6 +467,17 @@ class Order(_message.Message):
     def refund_time(self) -> _timestamp_pb2.Timestamp:
         """When the order became REFUNDED; absent when it did not."""
 
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """What promotions took off the delivery fee."""
+
+    @_builtins.property
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.AppliedPromotion]:
+        """What each of the promo codes takes off what is left of the order, and who pays for it, in the order of their use.
+        When pieces are cancelled, their share is not paid back to the buyer, and is not borne by the payer any more; the
+        rest keeps its discount. Nothing when the order is CANCELLED, REJECTED or EXPIRED. Absent for the courier.
+        """
+
     def __init__(
         self,
         *,
@@ -509,10 +524,12 @@ class Order(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         refund_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+        promotions: _abc.Iterable[_quote_pb2.AppliedPromotion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "shop_open_time", b"shop_open_time", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "order_group_id", b"order_group_id", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "shop_open_time", b"shop_open_time", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "shop_open_time", b"shop_open_time", "state", b"state", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id", "_courier_id", b"_courier_id", "_delivery_id", b"_delivery_id", "_order_group_id", b"_order_group_id", "_payment_id", b"_payment_id", "accept_expire_time", b"accept_expire_time", "accept_time", b"accept_time", "address", b"address", "allowed_actions", b"allowed_actions", "buyer_id", b"buyer_id", "cancel_time", b"cancel_time", "cancellations", b"cancellations", "cancelled_amount", b"cancelled_amount", "courier_id", b"courier_id", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "delivery_id", b"delivery_id", "delivery_tax_amount", b"delivery_tax_amount", "delivery_tax_rate", b"delivery_tax_rate", "discount_amount", b"discount_amount", "eta", b"eta", "etag", b"etag", "expected_ready_time", b"expected_ready_time", "expire_time", b"expire_time", "items", b"items", "order_group_id", b"order_group_id", "order_id", b"order_id", "order_number", b"order_number", "out_for_delivery_time", b"out_for_delivery_time", "pay_time", b"pay_time", "payable_amount", b"payable_amount", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "prep_duration", b"prep_duration", "promo_codes", b"promo_codes", "promotions", b"promotions", "ready_time", b"ready_time", "refund_time", b"refund_time", "refunded_amount", b"refunded_amount", "reject_time", b"reject_time", "seller_id", b"seller_id", "shop_name", b"shop_name", "shop_open_time", b"shop_open_time", "state", b"state", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__buyer_id: _TypeAlias = _typing.Literal["buyer_id"]  # noqa: Y015
     _WhichOneofArgType__buyer_id: _TypeAlias = _typing.Literal["_buyer_id", b"_buyer_id"]  # noqa: Y015

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import money_pb2 as _money_pb2
+from marketplace.order.v1 import order_event_pb2 as _order_event_pb2
 from marketplace.order.v1 import order_pb2 as _order_pb2
 from marketplace.order.v1 import receipt_pb2 as _receipt_pb2
 from marketplace.type.v1 import watch_pb2 as _watch_pb2
@@ -129,6 +130,162 @@ class GetOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOrderResponse: _TypeAlias = GetOrderResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetOrdersRequest(_message.Message):
+    """Says which orders to get."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The orders; of one that is named twice one is given."""
+
+    def __init__(
+        self,
+        *,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_ids", b"order_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetOrdersRequest: _TypeAlias = BatchGetOrdersRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetOrdersResponse(_message.Message):
+    """Carries the orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Those that the caller may see, in the order of the ids."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetOrdersResponse: _TypeAlias = BatchGetOrdersResponse  # noqa: Y015
+
+@_typing.final
+class GetOrderGroupRequest(_message.Message):
+    """Says which group of orders to get."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    order_group_id: _builtins.str
+    """The id of the group."""
+    def __init__(
+        self,
+        *,
+        order_group_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_group_id", b"order_group_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderGroupRequest: _TypeAlias = GetOrderGroupRequest  # noqa: Y015
+
+@_typing.final
+class GetOrderGroupResponse(_message.Message):
+    """Carries the group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_GROUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order_group(self) -> _order_pb2.OrderGroup:
+        """The group, with those of its orders that the caller may see."""
+
+    def __init__(
+        self,
+        *,
+        order_group: _order_pb2.OrderGroup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order_group", b"order_group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_group", b"order_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderGroupResponse: _TypeAlias = GetOrderGroupResponse  # noqa: Y015
+
+@_typing.final
+class ListOrderEventsRequest(_message.Message):
+    """Says of which order to list the events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The id of the order."""
+    page_size: _builtins.int
+    """How many to answer; 0 means 25, more than 100 means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, of the same order and in the same order; empty for the first page."""
+    order_by: _builtins.str
+    """`number` (the default), oldest first, or `number desc`, newest first."""
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrderEventsRequest: _TypeAlias = ListOrderEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListOrderEventsResponse(_message.Message):
+    """Carries one page of an order's events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The token of the next page; empty on the last."""
+    @_builtins.property
+    def order_events(self) -> _containers.RepeatedCompositeFieldContainer[_order_event_pb2.OrderEvent]:
+        """The events, in the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        order_events: _abc.Iterable[_order_event_pb2.OrderEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "order_events", b"order_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrderEventsResponse: _TypeAlias = ListOrderEventsResponse  # noqa: Y015
 
 @_typing.final
 class GetReceiptRequest(_message.Message):
@@ -685,3 +842,143 @@ class OrderChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderChange: _TypeAlias = OrderChange  # noqa: Y015
+
+@_typing.final
+class WatchOrdersRequest(_message.Message):
+    """Says which orders to watch. A stream that goes on has the filters of the one before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    BUYER_IDS_FIELD_NUMBER: _builtins.int
+    SELLER_IDS_FIELD_NUMBER: _builtins.int
+    ORDER_GROUP_IDS_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """The last `resume_token` that was received; empty starts with a snapshot."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderState.ValueType]:
+        """Only orders in one of these states, and the word of one that leaves them; empty means every state, beginning with the
+        orders that are open.
+        """
+
+    @_builtins.property
+    def buyer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders that these accounts bought; empty means all."""
+
+    @_builtins.property
+    def seller_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders of these sellers; empty means all."""
+
+    @_builtins.property
+    def order_group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders of these groups; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+        states: _abc.Iterable[_order_pb2.OrderState.ValueType] | None = ...,
+        buyer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seller_ids: _abc.Iterable[_builtins.str] | None = ...,
+        order_group_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_ids", b"buyer_ids", "order_group_ids", b"order_group_ids", "resume_token", b"resume_token", "seller_ids", b"seller_ids", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOrdersRequest: _TypeAlias = WatchOrdersRequest  # noqa: Y015
+
+@_typing.final
+class WatchOrdersResponse(_message.Message):
+    """One message about the watched orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where the stream stands; give it back, with the same filters, to go on after this message. It is good for 24 h."""
+    @_builtins.property
+    def snapshot(self) -> Global___OrdersSnapshot:
+        """How the orders are; the first message unless the stream was resumed."""
+
+    @_builtins.property
+    def added(self) -> Global___OrderChange:
+        """An order that was placed, or came to be one of those watched."""
+
+    @_builtins.property
+    def changed(self) -> Global___OrderChange:
+        """How one of the orders is after a change."""
+
+    @_builtins.property
+    def removed(self) -> Global___OrderChange:
+        """How an order is after the change by which it is in none of the states asked for any more."""
+
+    @_builtins.property
+    def heartbeat(self) -> _watch_pb2.Heartbeat:
+        """Nothing happened, the stream lives."""
+
+    @_builtins.property
+    def reset(self) -> _watch_pb2.StreamReset:
+        """The resume token is of no use any more; a snapshot follows."""
+
+    def __init__(
+        self,
+        *,
+        resume_token: _builtins.str = ...,
+        snapshot: Global___OrdersSnapshot | None = ...,
+        added: Global___OrderChange | None = ...,
+        changed: Global___OrderChange | None = ...,
+        removed: Global___OrderChange | None = ...,
+        heartbeat: _watch_pb2.Heartbeat | None = ...,
+        reset: _watch_pb2.StreamReset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "reset", b"reset", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "event", b"event", "heartbeat", b"heartbeat", "removed", b"removed", "reset", b"reset", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot", "added", "changed", "removed", "heartbeat", "reset"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchOrdersResponse: _TypeAlias = WatchOrdersResponse  # noqa: Y015
+
+@_typing.final
+class OrdersSnapshot(_message.Message):
+    """How the watched orders are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty when these are all. Else the `page_token` of ListOrders that gives the next ones, with these very filters: where
+    no states were asked for, the open ones in the order above.
+    """
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Those in the states asked for, or the open ones where none were: PENDING_PAYMENT, PAID, ACCEPTED, READY and
+        OUT_FOR_DELIVERY. Newest first, and at most 100.
+        """
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrdersSnapshot: _TypeAlias = OrdersSnapshot  # noqa: Y015

@@ -46,10 +46,25 @@ class OrderServiceStub:
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderRequest.SerializeToString,
                 response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderResponse.FromString,
                 _registered_method=True)
+        self.BatchGetOrders = channel.unary_unary(
+                '/marketplace.order.v1.OrderService/BatchGetOrders',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersResponse.FromString,
+                _registered_method=True)
         self.ListOrders = channel.unary_unary(
                 '/marketplace.order.v1.OrderService/ListOrders',
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
+                _registered_method=True)
+        self.GetOrderGroup = channel.unary_unary(
+                '/marketplace.order.v1.OrderService/GetOrderGroup',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupResponse.FromString,
+                _registered_method=True)
+        self.ListOrderEvents = channel.unary_unary(
+                '/marketplace.order.v1.OrderService/ListOrderEvents',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsResponse.FromString,
                 _registered_method=True)
         self.GetReceipt = channel.unary_unary(
                 '/marketplace.order.v1.OrderService/GetReceipt',
@@ -81,6 +96,11 @@ class OrderServiceStub:
                 request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.SerializeToString,
                 response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderResponse.FromString,
                 _registered_method=True)
+        self.WatchOrders = channel.unary_stream(
+                '/marketplace.order.v1.OrderService/WatchOrders',
+                request_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersResponse.FromString,
+                _registered_method=True)
 
 
 class OrderServiceServicer:
@@ -89,9 +109,10 @@ class OrderServiceServicer:
     """
 
     def PlaceOrder(self, request, context):
-        """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-        payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+        """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+        address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+        Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+        expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
         VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -106,10 +127,35 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetOrders(self, request, context):
+        """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
+        services. The others are left out, as are those that there are not. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOrders(self, request, context):
         """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
         them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
         for an unknown order_by and for an interval that ends before it begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrderGroup(self, request, context):
+        """Gets what was bought at once: all of it and its payment for the buyer, for admins and services; for a seller the own
+        orders of it. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOrderEvents(self, request, context):
+        """Lists what has happened to an order, oldest first unless asked otherwise, from its placing on and however long ago:
+        to the buyer and the seller, and to admins and services. Errors: NOT_FOUND, PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+        an unknown order_by.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +220,17 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchOrders(self, request, context):
+        """Watches the orders that the caller bought or sells, all of them for admins, as far as the filters let them through:
+        first those that are open, then every change of any, in the order in which each order changed, and a heartbeat every
+        10 s. With a resume token it goes on after that message, whatever happened meanwhile; with one that is of no use come
+        reset and then a snapshot. It has no end of its own. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED,
+        SLOW_CONSUMER, DRAINING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,10 +244,25 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderRequest.FromString,
                     response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderResponse.SerializeToString,
             ),
+            'BatchGetOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetOrders,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersResponse.SerializeToString,
+            ),
             'ListOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrders,
                     request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.FromString,
                     response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'GetOrderGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrderGroup,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupResponse.SerializeToString,
+            ),
+            'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrderEvents,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsResponse.SerializeToString,
             ),
             'GetReceipt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReceipt,
@@ -221,6 +293,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.WatchOrder,
                     request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.FromString,
                     response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderResponse.SerializeToString,
+            ),
+            'WatchOrders': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOrders,
+                    request_deserializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersRequest.FromString,
+                    response_serializer=marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -290,6 +367,33 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def BatchGetOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/BatchGetOrders',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.BatchGetOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListOrders(request,
             target,
             options=(),
@@ -306,6 +410,60 @@ class OrderService:
             '/marketplace.order.v1.OrderService/ListOrders',
             marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
             marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrderGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/GetOrderGroup',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.GetOrderGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrderEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/ListOrderEvents',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -468,6 +626,33 @@ class OrderService:
             '/marketplace.order.v1.OrderService/WatchOrder',
             marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.SerializeToString,
             marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.order.v1.OrderService/WatchOrders',
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersRequest.SerializeToString,
+            marketplace_dot_order_dot_v1_dot_order__service__pb2.WatchOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

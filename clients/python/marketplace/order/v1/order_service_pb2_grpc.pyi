@@ -19,19 +19,33 @@ class OrderServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PlaceOrderRequest, _order_service_pb2.PlaceOrderResponse]
-    """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-    payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-    expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+    """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+    address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+    Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+    expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
     VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Gets an order: the buyer's and the seller's own, the courier's while it is being delivered, any for admins and
     services. Errors: NOT_FOUND.
     """
+    BatchGetOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchGetOrdersRequest, _order_service_pb2.BatchGetOrdersResponse]
+    """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
+    services. The others are left out, as are those that there are not. Errors: none of its own.
+    """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
     them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
     for an unknown order_by and for an interval that ends before it begins.
+    """
+    GetOrderGroup: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderGroupRequest, _order_service_pb2.GetOrderGroupResponse]
+    """Gets what was bought at once: all of it and its payment for the buyer, for admins and services; for a seller the own
+    orders of it. Errors: NOT_FOUND.
+    """
+    ListOrderEvents: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrderEventsRequest, _order_service_pb2.ListOrderEventsResponse]
+    """Lists what has happened to an order, oldest first unless asked otherwise, from its placing on and however long ago:
+    to the buyer and the seller, and to admins and services. Errors: NOT_FOUND, PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+    an unknown order_by.
     """
     GetReceipt: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetReceiptRequest, _order_service_pb2.GetReceiptResponse]
     """Gets the receipt of an order that was paid, with the taxes that its prices include, as text and HTML too: the
@@ -68,6 +82,13 @@ class OrderServiceStub:
     after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is
     over: delivered, cancelled, rejected, expired or refunded. Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
     """
+    WatchOrders: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrdersRequest, _order_service_pb2.WatchOrdersResponse]
+    """Watches the orders that the caller bought or sells, all of them for admins, as far as the filters let them through:
+    first those that are open, then every change of any, in the order in which each order changed, and a heartbeat every
+    10 s. With a resume token it goes on after that message, whatever happened meanwhile; with one that is of no use come
+    reset and then a snapshot. It has no end of its own. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED,
+    SLOW_CONSUMER, DRAINING.
+    """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Places orders and leads them from payment to the courier's hands. Buyers, sellers and couriers see and touch only
@@ -80,9 +101,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.PlaceOrderRequest,
         context: _aio.ServicerContext[_order_service_pb2.PlaceOrderRequest, _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]],
     ) -> _abc.Awaitable[_order_service_pb2.PlaceOrderResponse]:
-        """Places the order that was quoted, in one transaction: reserves the stock, freezes prices and address, makes the
-        payment and takes the lines out of the cart. Errors: QUOTE_EXPIRED, PRICE_CHANGED when the total is not the
-        expected one, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
+        """Places the order that was quoted, in one transaction: reserves the stock, uses the promo codes, freezes prices and
+        address, makes the payment and takes the lines and the codes out of the cart. What costs nothing is PAID at once.
+        Errors: QUOTE_EXPIRED also when the terms of a promo code have changed, PRICE_CHANGED when the total is not the
+        expected one, PROMO_EXPIRED, PROMO_EXHAUSTED, PROMO_NOT_APPLICABLE, CART_EMPTY, INSUFFICIENT_STOCK (all short lines as violations), SELLER_CLOSED,
         VALIDATION_FAILED for a forged token or an unknown provider, REQUEST_ID_REUSED, REQUEST_IN_PROGRESS.
         """
 
@@ -97,6 +119,16 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchGetOrders(
+        self,
+        request: _order_service_pb2.BatchGetOrdersRequest,
+        context: _aio.ServicerContext[_order_service_pb2.BatchGetOrdersRequest, _abc.Awaitable[_order_service_pb2.BatchGetOrdersResponse]],
+    ) -> _abc.Awaitable[_order_service_pb2.BatchGetOrdersResponse]:
+        """Gets several orders at once: those of them that the caller bought, sells or is delivering, any for admins and
+        services. The others are left out, as are those that there are not. Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
     def ListOrders(
         self,
         request: _order_service_pb2.ListOrdersRequest,
@@ -105,6 +137,27 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists orders, newest first unless asked otherwise: those that the caller bought, sells or is delivering, all of
         them for admins and services. Filters narrow this and never widen it. Errors: PAGE_TOKEN_INVALID, VALIDATION_FAILED
         for an unknown order_by and for an interval that ends before it begins.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOrderGroup(
+        self,
+        request: _order_service_pb2.GetOrderGroupRequest,
+        context: _aio.ServicerContext[_order_service_pb2.GetOrderGroupRequest, _abc.Awaitable[_order_service_pb2.GetOrderGroupResponse]],
+    ) -> _abc.Awaitable[_order_service_pb2.GetOrderGroupResponse]:
+        """Gets what was bought at once: all of it and its payment for the buyer, for admins and services; for a seller the own
+        orders of it. Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOrderEvents(
+        self,
+        request: _order_service_pb2.ListOrderEventsRequest,
+        context: _aio.ServicerContext[_order_service_pb2.ListOrderEventsRequest, _abc.Awaitable[_order_service_pb2.ListOrderEventsResponse]],
+    ) -> _abc.Awaitable[_order_service_pb2.ListOrderEventsResponse]:
+        """Lists what has happened to an order, oldest first unless asked otherwise, from its placing on and however long ago:
+        to the buyer and the seller, and to admins and services. Errors: NOT_FOUND, PAGE_TOKEN_INVALID, VALIDATION_FAILED for
+        an unknown order_by.
         """
 
     @_abc_1.abstractmethod
@@ -176,6 +229,19 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Watches an order: first how it is, then every change, and a heartbeat every 10 s. With a resume token it goes on
         after that event; with one that is of no use come reset and then a snapshot. It ends with OK when the order is
         over: delivered, cancelled, rejected, expired or refunded. Errors: NOT_FOUND, TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED, SLOW_CONSUMER, DRAINING.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchOrders(
+        self,
+        request: _order_service_pb2.WatchOrdersRequest,
+        context: _aio.ServicerContext[_order_service_pb2.WatchOrdersRequest, _abc.AsyncIterator[_order_service_pb2.WatchOrdersResponse]],
+    ) -> _abc.AsyncIterator[_order_service_pb2.WatchOrdersResponse]:
+        """Watches the orders that the caller bought or sells, all of them for admins, as far as the filters let them through:
+        first those that are open, then every change of any, in the order in which each order changed, and a heartbeat every
+        10 s. With a resume token it goes on after that message, whatever happened meanwhile; with one that is of no use come
+        reset and then a snapshot. It has no end of its own. Errors: TOKEN_EXPIRED, SESSION_REVOKED, ACCOUNT_BLOCKED,
+        SLOW_CONSUMER, DRAINING.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _aio.Server) -> None: ...

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import decimal_pb2 as _decimal_pb2
 from google.type import money_pb2 as _money_pb2
+from marketplace.cart.v1 import quote_pb2 as _quote_pb2
 from marketplace.type.v1 import address_pb2 as _address_pb2
 import builtins as _builtins
 import sys
@@ -46,6 +47,8 @@ class Receipt(_message.Message):
     REFUNDED_AMOUNT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     HTML_FIELD_NUMBER: _builtins.int
+    DELIVERY_DISCOUNT_AMOUNT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
     order_number: _builtins.str
     """The short number of the order."""
     order_id: _builtins.str
@@ -84,11 +87,11 @@ class Receipt(_message.Message):
 
     @_builtins.property
     def delivery_fee(self) -> _money_pb2.Money:
-        """What bringing it costs; nothing when the whole order was cancelled."""
+        """What bringing it costs before its discount; nothing when the whole order was cancelled."""
 
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """The subtotal less the discount plus the delivery fee."""
+        """The subtotal less the discount plus the delivery fee less the delivery discount."""
 
     @_builtins.property
     def taxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiptTax]:
@@ -109,6 +112,14 @@ class Receipt(_message.Message):
     @_builtins.property
     def refunded_amount(self) -> _money_pb2.Money:
         """What of it was given back so far."""
+
+    @_builtins.property
+    def delivery_discount_amount(self) -> _money_pb2.Money:
+        """What promotions take off the delivery fee."""
+
+    @_builtins.property
+    def promotions(self) -> _containers.RepeatedCompositeFieldContainer[_quote_pb2.AppliedPromotion]:
+        """What each promo code takes off what is left, and who pays for it; they add up to the discounts."""
 
     def __init__(
         self,
@@ -131,10 +142,12 @@ class Receipt(_message.Message):
         refunded_amount: _money_pb2.Money | None = ...,
         text: _builtins.str = ...,
         html: _builtins.str = ...,
+        delivery_discount_amount: _money_pb2.Money | None = ...,
+        promotions: _abc.Iterable[_quote_pb2.AppliedPromotion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["buyer_address", b"buyer_address", "cancelled_amount", b"cancelled_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "issue_time", b"issue_time", "paid_amount", b"paid_amount", "refunded_amount", b"refunded_amount", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["buyer_address", b"buyer_address", "cancelled_amount", b"cancelled_amount", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "issue_time", b"issue_time", "paid_amount", b"paid_amount", "refunded_amount", b"refunded_amount", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_address", b"buyer_address", "cancelled_amount", b"cancelled_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "html", b"html", "issue_time", b"issue_time", "lines", b"lines", "order_id", b"order_id", "order_number", b"order_number", "paid_amount", b"paid_amount", "refunded_amount", b"refunded_amount", "shop_name", b"shop_name", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "taxes", b"taxes", "text", b"text", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_address", b"buyer_address", "cancelled_amount", b"cancelled_amount", "delivery_discount_amount", b"delivery_discount_amount", "delivery_fee", b"delivery_fee", "discount_amount", b"discount_amount", "html", b"html", "issue_time", b"issue_time", "lines", b"lines", "order_id", b"order_id", "order_number", b"order_number", "paid_amount", b"paid_amount", "promotions", b"promotions", "refunded_amount", b"refunded_amount", "shop_name", b"shop_name", "subtotal", b"subtotal", "tax_amount", b"tax_amount", "taxes", b"taxes", "text", b"text", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

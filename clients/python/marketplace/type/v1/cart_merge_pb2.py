@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/type/v1/cart_merge.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/api/field_behavior.proto\"\xe1\x01\n\x0f\x43\x61rtMergeReport\x12\x1d\n\x07\x63\x61rt_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63\x61rtId\x12H\n\x08strategy\x18\x02 \x01(\x0e\x32&.marketplace.type.v1.CartMergeStrategyB\x04\xe2\x41\x01\x03R\x08strategy\x12>\n\x05lines\x18\x03 \x03(\x0b\x32\".marketplace.type.v1.CartMergeLineB\x04\xe2\x41\x01\x03R\x05lines\x12%\n\x0bpromo_codes\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\npromoCodes\"\x82\x02\n\rCartMergeLine\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12+\n\x0eguest_quantity\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\rguestQuantity\x12)\n\ruser_quantity\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0cuserQuantity\x12-\n\x0fmerged_quantity\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0emergedQuantity\x12\x45\n\x07outcome\x18\x05 \x01(\x0e\x32%.marketplace.type.v1.CartMergeOutcomeB\x04\xe2\x41\x01\x03R\x07outcome*\xc2\x01\n\x11\x43\x61rtMergeStrategy\x12#\n\x1f\x43\x41RT_MERGE_STRATEGY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41RT_MERGE_STRATEGY_SUM\x10\x01\x12 \n\x1c\x43\x41RT_MERGE_STRATEGY_KEEP_MAX\x10\x02\x12$\n CART_MERGE_STRATEGY_PREFER_GUEST\x10\x03\x12#\n\x1f\x43\x41RT_MERGE_STRATEGY_PREFER_USER\x10\x04*\xd2\x01\n\x10\x43\x61rtMergeOutcome\x12\"\n\x1e\x43\x41RT_MERGE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41RT_MERGE_OUTCOME_ADDED\x10\x01\x12\x1f\n\x1b\x43\x41RT_MERGE_OUTCOME_COMBINED\x10\x02\x12\x1b\n\x17\x43\x41RT_MERGE_OUTCOME_KEPT\x10\x03\x12\x1e\n\x1a\x43\x41RT_MERGE_OUTCOME_LIMITED\x10\x04\x12\x1e\n\x1a\x43\x41RT_MERGE_OUTCOME_DROPPED\x10\x05\x42M\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$marketplace/type/v1/cart_merge.proto\x12\x13marketplace.type.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x97\x02\n\x0f\x43\x61rtMergeReport\x12\x1d\n\x07\x63\x61rt_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x06\x63\x61rtId\x12H\n\x08strategy\x18\x02 \x01(\x0e\x32&.marketplace.type.v1.CartMergeStrategyB\x04\xe2\x41\x01\x03R\x08strategy\x12>\n\x05lines\x18\x03 \x03(\x0b\x32\".marketplace.type.v1.CartMergeLineB\x04\xe2\x41\x01\x03R\x05lines\x12%\n\x0bpromo_codes\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03R\npromoCodes\x12\x34\n\x13\x64ropped_promo_codes\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03R\x11\x64roppedPromoCodes\"\x82\x02\n\rCartMergeLine\x12#\n\nvariant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\tvariantId\x12+\n\x0eguest_quantity\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03R\rguestQuantity\x12)\n\ruser_quantity\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0cuserQuantity\x12-\n\x0fmerged_quantity\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0emergedQuantity\x12\x45\n\x07outcome\x18\x05 \x01(\x0e\x32%.marketplace.type.v1.CartMergeOutcomeB\x04\xe2\x41\x01\x03R\x07outcome*\xc2\x01\n\x11\x43\x61rtMergeStrategy\x12#\n\x1f\x43\x41RT_MERGE_STRATEGY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41RT_MERGE_STRATEGY_SUM\x10\x01\x12 \n\x1c\x43\x41RT_MERGE_STRATEGY_KEEP_MAX\x10\x02\x12$\n CART_MERGE_STRATEGY_PREFER_GUEST\x10\x03\x12#\n\x1f\x43\x41RT_MERGE_STRATEGY_PREFER_USER\x10\x04*\xd2\x01\n\x10\x43\x61rtMergeOutcome\x12\"\n\x1e\x43\x41RT_MERGE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41RT_MERGE_OUTCOME_ADDED\x10\x01\x12\x1f\n\x1b\x43\x41RT_MERGE_OUTCOME_COMBINED\x10\x02\x12\x1b\n\x17\x43\x41RT_MERGE_OUTCOME_KEPT\x10\x03\x12\x1e\n\x1a\x43\x41RT_MERGE_OUTCOME_LIMITED\x10\x04\x12\x1e\n\x1a\x43\x41RT_MERGE_OUTCOME_DROPPED\x10\x05\x42M\n\x17\x64\x65v.marketplace.type.v1P\x01Z\x1amarketplace/type/v1;typev1\xaa\x02\x13Marketplace.Type.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARTMERGEREPORT'].fields_by_name['lines']._serialized_options = b'\342A\001\003'
   _globals['_CARTMERGEREPORT'].fields_by_name['promo_codes']._loaded_options = None
   _globals['_CARTMERGEREPORT'].fields_by_name['promo_codes']._serialized_options = b'\342A\001\003'
+  _globals['_CARTMERGEREPORT'].fields_by_name['dropped_promo_codes']._loaded_options = None
+  _globals['_CARTMERGEREPORT'].fields_by_name['dropped_promo_codes']._serialized_options = b'\342A\001\003'
   _globals['_CARTMERGELINE'].fields_by_name['variant_id']._loaded_options = None
   _globals['_CARTMERGELINE'].fields_by_name['variant_id']._serialized_options = b'\342A\001\003'
   _globals['_CARTMERGELINE'].fields_by_name['guest_quantity']._loaded_options = None
@@ -51,12 +53,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARTMERGELINE'].fields_by_name['merged_quantity']._serialized_options = b'\342A\001\003'
   _globals['_CARTMERGELINE'].fields_by_name['outcome']._loaded_options = None
   _globals['_CARTMERGELINE'].fields_by_name['outcome']._serialized_options = b'\342A\001\003'
-  _globals['_CARTMERGESTRATEGY']._serialized_start=584
-  _globals['_CARTMERGESTRATEGY']._serialized_end=778
-  _globals['_CARTMERGEOUTCOME']._serialized_start=781
-  _globals['_CARTMERGEOUTCOME']._serialized_end=991
+  _globals['_CARTMERGESTRATEGY']._serialized_start=638
+  _globals['_CARTMERGESTRATEGY']._serialized_end=832
+  _globals['_CARTMERGEOUTCOME']._serialized_start=835
+  _globals['_CARTMERGEOUTCOME']._serialized_end=1045
   _globals['_CARTMERGEREPORT']._serialized_start=95
-  _globals['_CARTMERGEREPORT']._serialized_end=320
-  _globals['_CARTMERGELINE']._serialized_start=323
-  _globals['_CARTMERGELINE']._serialized_end=581
+  _globals['_CARTMERGEREPORT']._serialized_end=374
+  _globals['_CARTMERGELINE']._serialized_start=377
+  _globals['_CARTMERGELINE']._serialized_end=635
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,7 @@ class CartMergeReport(_message.Message):
     STRATEGY_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     PROMO_CODES_FIELD_NUMBER: _builtins.int
+    DROPPED_PROMO_CODES_FIELD_NUMBER: _builtins.int
     cart_id: _builtins.str
     """The account's cart after the merge."""
     strategy: Global___CartMergeStrategy.ValueType
@@ -109,6 +110,12 @@ class CartMergeReport(_message.Message):
     def promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The promo codes of the guest's cart that moved along."""
 
+    @_builtins.property
+    def dropped_promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The promo codes of the guest's cart that did not: the account's cart has as many as it may, or one of them stands
+        alone.
+        """
+
     def __init__(
         self,
         *,
@@ -116,10 +123,11 @@ class CartMergeReport(_message.Message):
         strategy: Global___CartMergeStrategy.ValueType = ...,
         lines: _abc.Iterable[Global___CartMergeLine] | None = ...,
         promo_codes: _abc.Iterable[_builtins.str] | None = ...,
+        dropped_promo_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "lines", b"lines", "promo_codes", b"promo_codes", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_id", b"cart_id", "dropped_promo_codes", b"dropped_promo_codes", "lines", b"lines", "promo_codes", b"promo_codes", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

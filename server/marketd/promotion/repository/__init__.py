@@ -1,0 +1,1 @@
+"""Every SQL statement of promotions, a file for each subject."""
