@@ -97,8 +97,8 @@ def hold_active_sql(user_id: str) -> str:
     return f"SELECT h.user_id FROM accounts h WHERE h.user_id = {user_id} AND h.state = 'ACTIVE' FOR KEY SHARE"
 
 
-# Every kind of space parts words: names come with no-break spaces from forms and with wide ones from Japan. Written out,
-# because what \s means depends on the database's locale.
+# Every kind of space parts words: forms send no-break ones, and names in Japan have wide ones. Written out, because
+# what \s means depends on the database's locale.
 _FIRST_WORD = r"[^ \t\n\r\u0085\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]+"
 
 
