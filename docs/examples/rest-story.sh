@@ -115,7 +115,7 @@ GUEST=$(call POST /v1/guestCarts '' '{}' | field guestToken)
 call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
 call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
 expect 2 "$(call GET /v1/cart "$GUEST" | field cart.items.0.quantity)"
-call POST /v1/cart/promoCodes "$GUEST" "{\"code\": \"$CODE\"}" >/dev/null
+call POST /v1/cart:applyPromoCode "$GUEST" "{\"code\": \"$CODE\"}" >/dev/null
 step two go into a guest\'s cart, though the call was repeated
 
 register buyer >/dev/null
