@@ -72,6 +72,25 @@ async def test_an_admin_takes_a_review_back_and_its_author_learns_why(reviews: R
     assert not any("12345" in entry for entry in entries), "the words of people stay out of the audit log"
 
 
+async def test_an_admin_takes_the_pictures_of_a_review_away_from_its_page_and_from_their_addresses(
+    reviews: Reviews,
+) -> None:
+    buyer, shop = await reviews.buyer(), await reviews.shop()
+    product_id = await reviews.product(shop)
+    (item_id,) = await reviews.bought(buyer, shop, product_id)
+    picture = await reviews.photograph(buyer)
+    made = await reviews.write(buyer, item_id, 4, text="Bright.", media_ids=[picture])
+    judged = await reviews.moderate(made.review_id, PUBLISHED, "Somebody's face.", remove_images=True)
+    assert (judged.text, len(judged.media_ids), len(judged.images)) == ("Bright.", 0, 0)
+    assert judged.etag != made.etag
+    due = "SELECT unheld_time < now() - interval '1 year' FROM media WHERE media_id = $1"
+    assert await reviews.value(due, picture), "it goes with the next sweep"
+    assert (
+        await reviews.moderate(made.review_id, PUBLISHED, "Somebody's face.", remove_images=True)
+    ).etag == judged.etag
+    assert not await reviews.violations()
+
+
 async def test_who_deletes_a_rejected_review_waits_with_the_next_one(reviews: Reviews) -> None:
     buyer, shop = await reviews.buyer(), await reviews.shop()
     (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
