@@ -190,5 +190,5 @@ step the order\'s watch told every state
 REVIEW=$(call POST /v1/reviews "$BUYER" "{\"kind\": \"REVIEW_KIND_PRODUCT\", \"orderItemId\": \"$ITEM\", \"rating\": 5,
   \"text\": \"Pours without a drip.\"}" review | field review.reviewId)
 call POST "/v1/reviews/$REVIEW:reply" "$OWNER" '{"text": "It was made by people who spill."}' reply >/dev/null
-expect 1 "$(call GET "/v1/products/$PRODUCT_ID/rating" '' | field ratingSummary.count)"
+expect 1 "$(call GET "/v1/ratings/products/$PRODUCT_ID" '' | field ratingSummary.count)"
 step the buyer reviews it, and the shop replies
