@@ -115,7 +115,7 @@ GUEST=$(call POST /v1/guestCarts '' '{}' | field guestToken)
 call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
 call POST /v1/cart/items "$GUEST" "{\"variantId\": \"$VARIANT\", \"quantity\": 2}" cart >/dev/null
 expect 2 "$(call GET /v1/cart "$GUEST" | field cart.items.0.quantity)"
-call POST /v1/cart/promoCodes "$GUEST" "{\"code\": \"$CODE\"}" >/dev/null
+call POST /v1/cart:applyPromoCode "$GUEST" "{\"code\": \"$CODE\"}" >/dev/null
 step two go into a guest\'s cart, though the call was repeated
 
 register buyer >/dev/null
@@ -190,5 +190,5 @@ step the order\'s watch told every state
 REVIEW=$(call POST /v1/reviews "$BUYER" "{\"kind\": \"REVIEW_KIND_PRODUCT\", \"orderItemId\": \"$ITEM\", \"rating\": 5,
   \"text\": \"Pours without a drip.\"}" review | field review.reviewId)
 call POST "/v1/reviews/$REVIEW:reply" "$OWNER" '{"text": "It was made by people who spill."}' reply >/dev/null
-expect 1 "$(call GET "/v1/products/$PRODUCT_ID/rating" '' | field ratingSummary.count)"
+expect 1 "$(call GET "/v1/ratings/products/$PRODUCT_ID" '' | field ratingSummary.count)"
 step the buyer reviews it, and the shop replies

@@ -26,7 +26,7 @@ _COMMANDS: Mapping[str, str] = {
     "keys": "Rotate the keys that sign access tokens.",
     "import-products": "Import a seller's products from a shop's CSV.",
     "export-products": "Export a seller's products as a Shopify CSV.",
-    "demo": "Play the whole story, from import to delivery, against a running server.",
+    "demo": "Play the whole story, from import to review, against a running server.",
     "token": "Sign in and print an access token, for a shell.",
     "healthcheck": "Ask a server whether it serves; the exit code says so.",
     "policy": "List every rpc with who may call it, or explain one.",

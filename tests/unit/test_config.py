@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def test_the_manual_names_every_setting() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     missing = [name for name in Settings.model_fields if f"`MARKETD_{name.upper()}`" not in manual]
     assert missing == []
+
+
+def test_the_manual_names_every_derived_key() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "server" / "marketd").rglob("*.py"))
+    keys = re.findall(r'\bderive\("([a-z-]+)"\)', code)
+    manual = (ROOT / "docs" / "operations.md").read_text()
+    assert "guest-carts" in keys
+    assert [key for key in keys if f"`{key}`" not in manual] == []
 
 
 def test_derived_keys_differ_by_purpose_and_secret() -> None:

@@ -80,11 +80,11 @@ class Goods:
         self.tx = tx
         self.admin = caller_of(new_id(), Role.ADMIN)
 
-    async def account(self, *roles: Role) -> Caller:
+    async def account(self, *roles: Role, full_name: str = "Kim Lee") -> Caller:
         """A new account that calls with these roles."""
         name = new_id().hex
         phone = "+49" + str(int(name[-10:], 16))[:12]
-        new = auth.NewAccount(f"{name}@example.org", "", phone, "Kim Lee", "x")
+        new = auth.NewAccount(f"{name}@example.org", "", phone, full_name, "x")
         row = await self.tx.run("test.account", lambda uow: auth.create_account(uow, new, frozenset(roles)))
         return caller_of(row.user_id, *roles)
 

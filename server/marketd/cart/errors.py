@@ -35,6 +35,19 @@ class TooManyPromoCodes(ValidationFailed):
         )
 
 
+class PromoCodeNotApplied(Refusal):
+    """A code to take off that is not on the cart, whether it exists or not."""
+
+    code = Code.NOT_FOUND
+    reason = Reason.NOT_FOUND
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"The promo code {code} is not on the cart; GetCart shows which are.",
+            metadata={"resource": "promo_code", "id": code},
+        )
+
+
 class AddressNeeded(ValidationFailed):
     """Something in the cart is to be sent, and nobody said where to."""
 

@@ -10,13 +10,12 @@ from uuid import UUID
 
 from marketd.cart import repository
 from marketd.cart.change import lock, lock_open
-from marketd.cart.errors import TooManyPromoCodes
+from marketd.cart.errors import PromoCodeNotApplied, TooManyPromoCodes
 from marketd.cart.owner import CartOwner
 from marketd.cart.pricing import Pricing
 from marketd.cart.read import open_cart, own_cart
 from marketd.cart.values import PricedCart
 from marketd.kernel.call.reasons import Reason
-from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.promotion import service as promotions
 from marketd.promotion.errors import PromoExhausted, PromoExpired, PromoNotFound
@@ -64,7 +63,7 @@ def _check_mends(problem: PromoProblem) -> None:
 
 
 async def remove_code(uow: UnitOfWork, owner: CartOwner, command: RemoveCode, pricing: Pricing) -> PricedCart:
-    """Take a code off the cart. Raises GuestCartGone, and NotFound for one that is not there, unless it may be."""
+    """Take a code off the cart. Raises GuestCartGone, and PromoCodeNotApplied unless it may be missing."""
     locked = await lock(uow, owner)
     kept = None
     if locked is not None and locked.promo_code_ids:
@@ -72,7 +71,7 @@ async def remove_code(uow: UnitOfWork, owner: CartOwner, command: RemoveCode, pr
         if found in locked.promo_code_ids:
             kept = [each for each in locked.promo_code_ids if each != found]
     if kept is None and not command.allow_missing:
-        raise NotFound("promo code", command.code)
+        raise PromoCodeNotApplied(command.code)
     if locked is None:
         return await open_cart(uow, owner, pricing)
     if kept is not None:

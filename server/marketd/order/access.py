@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.values.address import Address
 from marketd.order.model import CANCELLABLE, IN_COURIERS_HANDS, CancellationReason, OrderAction, OrderState
 from marketd.order.values import Order
+from marketd.promotion.model import Funding
 
 ON_A_PARCEL: Final = ("recipient", "lines", "city", "region", "postal_code", "region_code")
 """What a seller may know of where it goes, and what a receipt says; the way to the door is the courier's."""
@@ -43,6 +44,15 @@ class Viewer:
     def sees_why(self, reason: CancellationReason) -> bool:
         """Whether the caller may know that this was the reason; of a suspicion nobody is told whom it is about."""
         return reason is not CancellationReason.SUSPECTED_FRAUD or self.is_seller or self.is_admin or self.is_service
+
+    def with_known_codes(self, order: Order) -> Order:
+        """The order with an empty code where the caller may not read it. A shop that refuses an order gives the use of
+        a voucher back; who could read what the marketplace gave the buyer could use it up before the buyer does.
+        """
+        if not order.promotions or self.is_buyer or self.is_admin or self.is_service:
+            return order
+        known = (each if each.funded_by is Funding.SELLER else replace(each, code="") for each in order.promotions)
+        return replace(order, promotions=tuple(known))
 
 
 def viewer_of(caller: Caller, order: Order) -> Viewer:

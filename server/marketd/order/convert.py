@@ -66,6 +66,7 @@ _PARCEL_ITEM: Final = frozenset(
 def to_order(order: Order, caller: Caller) -> order_pb2.Order:
     """marketplace.order.v1.Order, as far as this caller may see it, with what the caller may do."""
     viewer = viewer_of(caller, order)
+    order = viewer.with_known_codes(order)
     address = viewer.address(order)
 
     def money(amount_minor: int) -> MoneyMessage:
@@ -93,7 +94,7 @@ def to_order(order: Order, caller: Caller) -> order_pb2.Order:
         cancelled_amount=money(order.cancelled_amount_minor),
         payable_amount=money(order.payable_minor),
         refunded_amount=money(order.refunded_amount_minor),
-        promo_codes=[promotion.code for promotion in order.promotions],
+        promo_codes=[promotion.code for promotion in order.promotions if promotion.code],
         promotions=to_promotions(order.standing_discounts, order.currency),
         payment_id=str(order.payment_id),
         delivery_id=None if order.delivery_id is None else str(order.delivery_id),

@@ -63,6 +63,7 @@ def from_moderate(request: pb.ModerateReviewRequest) -> Judgement:
         state=_STATES.from_wire(request.state),
         reason=request.reason,
         remove_reply=request.remove_reply,
+        remove_images=request.remove_images,
         etag=request.etag,
     )
 

@@ -9,6 +9,8 @@ from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.etags import check_etag
+from marketd.media import service as media
+from marketd.media.values import HolderKind
 from marketd.review.count import Copies, count_change
 from marketd.review.events import ReviewPublished, ReviewRejected, told
 from marketd.review.model import ReviewState
@@ -31,6 +33,9 @@ async def moderate_review(uow: UnitOfWork, caller: Caller, judgement: Judgement,
     after = replace(before, state=judgement.state, state_reason=judgement.reason, report_count=0)
     if judgement.remove_reply:
         after = replace(after, reply_text="", reply_time=None)
+    if judgement.remove_images:
+        # Their addresses are everybody's, whatever becomes of the review.
+        after = replace(after, media_ids=(), pictures=())
     if after != before:
         # Reports are no change of the review; who read it before them still knows it.
         if replace(after, report_count=before.report_count) != before:
@@ -41,5 +46,7 @@ async def moderate_review(uow: UnitOfWork, caller: Caller, judgement: Judgement,
         await count_change(uow, copies, before, after)
         if after.state is not before.state:
             uow.emit(told(ReviewRejected if rejected else ReviewPublished, after))
+        if after.media_ids != before.media_ids:
+            await media.discard_all(uow, HolderKind.REVIEW, [after.review_id])
         await log.record(uow, caller, "review", after.review_id, judgement.reason, before=before, after=after)
     return replace(after, revisions=await reviews.read_revisions(uow.connection, after.review_id))

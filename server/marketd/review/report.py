@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from marketd.kernel.call.caller import Caller
+from marketd.auth import service as auth
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import FieldViolation, NotFound, ValidationFailed
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.review.model import ReportReason
@@ -19,6 +20,9 @@ async def report_review(uow: UnitOfWork, caller: Caller, review_id: UUID, reason
     """
     if reason is ReportReason.OTHER and not note:
         raise ValidationFailed(FieldViolation("note", "must say what is wrong, because the reason does not"))
+    if not caller.has(Role.SERVICE):
+        # Held: an account that is deleted beside this would leave its note behind.
+        await auth.hold_active(uow, caller.known_user_id)
     # Its reports are counted one after the other.
     review = await reviews.lock(uow.connection, review_id)
     if review is None or not review.counts:

@@ -110,6 +110,7 @@ class Judgement:
     state: ReviewState
     reason: str = ""
     remove_reply: bool = False
+    remove_images: bool = False
     etag: str = ""
 
 

@@ -38,13 +38,17 @@ async def create_review(uow: UnitOfWork, caller: Caller, new: NewReview, copies:
     if order is None or order.buyer_id != caller.user_id:
         raise NotFound("order item", new.order_item_id)
     review = replace(_of_order(caller, new, order), create_time=uow.now, update_time=uow.now)
-    if moderated or await sums.is_rejected(uow.connection, review.kind, review.bought_id):
+    if moderated:
         review = replace(review, state=ReviewState.PENDING)
     if not await reviews.insert(uow.connection, review):
         found = await reviews.id_of(uow.connection, review)
         if found is not None:
             raise ReviewExists(found, "order_item_id" if review.kind is ReviewKind.PRODUCT else "order_id")
         raise ConcurrentUpdate
+    # Asked when the place is taken: before, the first review could be rejected and deleted between question and insert.
+    if review.counts and await sums.is_rejected(uow.connection, review.kind, review.bought_id):
+        review = replace(review, state=ReviewState.PENDING)
+        await reviews.save(uow.connection, review)
     await count_change(uow, copies, None, review)
     await _hold(uow, caller, review, ())
     uow.emit(told(ReviewCreated, review))

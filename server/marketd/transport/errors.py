@@ -128,8 +128,10 @@ def _refusal(passage: Passage, problem: BaseException) -> Refusal:
             raise problem
         # Nobody cancelled this call: a future inside was. Without a status the client would wait forever.
     elif isinstance(problem, grpc.aio.InternalError):
-        passage.code = Code.CANCELLED.value  # a read or write failed because the connection is gone
-        raise problem
+        # A read or write failed because the client is gone, which grpcio hears of a moment later: it would log a
+        # traceback for everybody who leaves in the middle of an answer.
+        passage.code = Code.CANCELLED.value
+        raise asyncio.CancelledError from problem
     elif isinstance(problem, BaseExceptionGroup):
         return _of_group(passage, problem)
     elif not isinstance(problem, Exception):

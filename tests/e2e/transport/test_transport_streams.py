@@ -268,3 +268,31 @@ async def test_an_upload_whose_client_leaves_ends_normally_or_cancelled_but_neve
     await asyncio.wait_for(begun.wait(), 5)
     call.cancel()
     await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_readers_who_leave_in_the_middle_of_an_answer_leave_no_traceback(
+    probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    left: list[asyncio.Event] = []
+    big = probe.answer(payload=bytes(256 * 1024)).SerializeToString()
+
+    async def flood(request: Any, context: Any) -> Any:
+        left.append(asyncio.Event())
+        mine = left[-1]
+        try:
+            while True:
+                yield big
+        finally:
+            mine.set()
+
+    probe.on["Watch"] = flood
+    token = probe.tokens.issue(Role.BUYER)
+    calls = [probe.call("Watch", probe.question(), token=token) for _ in range(60)]
+    for call in calls:
+        await asyncio.wait_for(call.read(), 5)
+    for call in calls:
+        call.cancel()
+    for each in left:
+        await asyncio.wait_for(each.wait(), 5)
+    assert len(left) == len(calls)
+    assert not [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]

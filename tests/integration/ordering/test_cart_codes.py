@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 from marketd.auth.ports import MergeStrategy
-from marketd.cart.errors import TooManyPromoCodes
+from marketd.cart.errors import PromoCodeNotApplied, TooManyPromoCodes
 from marketd.cart.merge import merge_guest_cart
 from marketd.cart.read import create_guest_cart
 from marketd.kernel.call.caller import Caller, Role
-from marketd.kernel.call.refusals import NotFound, Refusal
+from marketd.kernel.call.refusals import Refusal
 from marketd.promotion.errors import PromoExhausted, PromoExpired, PromoNotApplicable, PromoNotFound
 from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 
@@ -54,7 +54,7 @@ async def test_a_code_takes_off_what_it_says_until_it_is_removed(market: Market,
     assert await codes.apply(buyer, code) == cart, "what is there already changes nothing"
     fewer = await codes.remove(buyer, code.lower())
     assert (_shown(fewer), minor(fewer.discount_amount), minor(fewer.total)) == ([], 0, 5_997)
-    with pytest.raises(NotFound):
+    with pytest.raises(PromoCodeNotApplied, match="is not on the cart"):
         await codes.remove(buyer, code)
     assert await codes.remove(buyer, code, allow_missing=True) == fewer
     assert await codes.remove(buyer, "nothing-like-it", allow_missing=True) == fewer

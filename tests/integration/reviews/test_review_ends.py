@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from uuid import UUID
 
 import pytest
 from marketd.catalog import life
+from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.review.follow_accounts import author_deleted
 from marketplace.review.v1 import review_pb2
 
-from tests.worlds.reviews import PRODUCT, SELLER, Reviews
+from tests.worlds.reviews import PRODUCT, SELLER, Reviews, service
 
 
 async def test_reviews_of_a_deleted_account_stay_without_name_pictures_and_former_words(reviews: Reviews) -> None:
@@ -42,6 +44,33 @@ async def test_reviews_of_a_deleted_account_stay_without_name_pictures_and_forme
     assert await reviews.summary(product_id=product_id) == [0, 0, 0, 1, 0]
     assert await reviews.value("SELECT unheld_time < now() - interval '1 year' FROM media WHERE media_id = $1", picture)
     assert not await reviews.violations()
+
+
+async def test_an_account_that_is_being_deleted_leaves_no_report_with_its_words(reviews: Reviews) -> None:
+    buyer, reader, shop = await reviews.buyer(), await reviews.buyer(), await reviews.shop()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    made = await reviews.write(buyer, item_id, 4)
+    forgotten, reported = asyncio.Event(), asyncio.Event()
+
+    async def forget(uow: UnitOfWork) -> None:
+        await uow.connection.execute("SELECT FROM accounts WHERE user_id = $1 FOR UPDATE", reader.known_user_id)
+        await author_deleted(uow, reader.known_user_id)
+        await uow.connection.execute(
+            "UPDATE accounts SET state = 'DELETED', full_name = '' WHERE user_id = $1", reader.known_user_id
+        )
+        forgotten.set()
+        await reported.wait()
+
+    async def report() -> None:
+        await forgotten.wait()
+        asyncio.get_running_loop().call_later(0.2, reported.set)
+        await reviews.report(reader, made.review_id, note="I am Kim Lee.")
+
+    with pytest.raises(NotFound):
+        await asyncio.gather(reviews.tx.run("test.forget", forget), report())
+    await reviews.tx.drain()
+    assert not (await reviews.get(made.review_id, reviews.admin)).reports
+    await reviews.report(service(), made.review_id, note="A service finds it odd.")
 
 
 @pytest.mark.parametrize("kind", [PRODUCT, SELLER])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from marketd.kernel.call.caller import ANONYMOUS
 from marketd.kernel.call.refusals import EtagMismatch, NotFound, ValidationFailed
+from marketd.kernel.db.database import Connection
+from marketd.review.repository import reviews as repository
+from marketd.review.values import Review
 from marketplace.review.v1 import review_pb2
 
 from tests.worlds.reviews import PENDING, PUBLISHED, REJECTED, Reviews, service
@@ -69,6 +72,25 @@ async def test_an_admin_takes_a_review_back_and_its_author_learns_why(reviews: R
     assert not any("12345" in entry for entry in entries), "the words of people stay out of the audit log"
 
 
+async def test_an_admin_takes_the_pictures_of_a_review_away_from_its_page_and_from_their_addresses(
+    reviews: Reviews,
+) -> None:
+    buyer, shop = await reviews.buyer(), await reviews.shop()
+    product_id = await reviews.product(shop)
+    (item_id,) = await reviews.bought(buyer, shop, product_id)
+    picture = await reviews.photograph(buyer)
+    made = await reviews.write(buyer, item_id, 4, text="Bright.", media_ids=[picture])
+    judged = await reviews.moderate(made.review_id, PUBLISHED, "Somebody's face.", remove_images=True)
+    assert (judged.text, len(judged.media_ids), len(judged.images)) == ("Bright.", 0, 0)
+    assert judged.etag != made.etag
+    due = "SELECT unheld_time < now() - interval '1 year' FROM media WHERE media_id = $1"
+    assert await reviews.value(due, picture), "it goes with the next sweep"
+    assert (
+        await reviews.moderate(made.review_id, PUBLISHED, "Somebody's face.", remove_images=True)
+    ).etag == judged.etag
+    assert not await reviews.violations()
+
+
 async def test_who_deletes_a_rejected_review_waits_with_the_next_one(reviews: Reviews) -> None:
     buyer, shop = await reviews.buyer(), await reviews.shop()
     (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
@@ -80,6 +102,27 @@ async def test_who_deletes_a_rejected_review_waits_with_the_next_one(reviews: Re
     await reviews.moderate(again.review_id, PUBLISHED, "Well.")
     await reviews.delete(buyer, again.review_id)
     assert (await reviews.write(buyer, item_id, 1)).state == PUBLISHED
+
+
+async def test_a_rejection_while_the_next_review_is_being_written_counts(
+    reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two devices: one deletes what an admin rejects just now, the other is about to write it anew."""
+    buyer, shop = await reviews.buyer(), await reviews.shop()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    made = await reviews.write(buyer, item_id, 1, text="Rubbish!")
+    insert = repository.insert
+
+    async def late(connection: Connection, review: Review) -> bool:
+        await reviews.moderate(made.review_id, REJECTED, "Insults.")
+        await reviews.delete(buyer, made.review_id)
+        return await insert(connection, review)
+
+    monkeypatch.setattr(repository, "insert", late)
+    again = await reviews.write(buyer, item_id, 1, text="Rubbish!!")
+    assert again.state == PENDING
+    assert (await reviews.get(again.review_id, buyer)).state == PENDING
+    assert not await reviews.violations()
 
 
 async def test_reports_count_once_an_account_and_lead_to_the_queue(reviews: Reviews) -> None:

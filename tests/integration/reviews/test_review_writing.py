@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import (
     AlreadyExists,
     EtagMismatch,
@@ -36,6 +37,26 @@ async def test_a_review_says_what_the_buyer_wrote_and_not_who_else_may_not_know(
     assert (mine.author_user_id, mine.order_item_id) == (str(buyer.user_id), str(item_id))
     assert not mine.HasField("report_count")
     assert not await reviews.violations()
+
+
+@pytest.mark.parametrize(
+    ("full_name", "shown"),
+    [
+        ("Ada Lovelace", "Ada"),
+        ("Ada\u00a0Lovelace", "Ada"),
+        ("\u5c71\u7530\u3000\u592a\u90ce", "\u5c71\u7530"),
+        ("Ada\u2009King\u202fLovelace", "Ada"),
+        ("  Ada Lovelace", "Ada"),
+        ("Ren\u00e9e-Zo\u00eb", "Ren\u00e9e-Zo\u00eb"),
+    ],
+)
+async def test_a_review_shows_the_first_name_alone_whatever_spaces_the_name_is_written_with(
+    reviews: Reviews, full_name: str, shown: str
+) -> None:
+    buyer, shop = await reviews.account(Role.BUYER, full_name=full_name), await reviews.shop()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    made = await reviews.write(buyer, item_id)
+    assert (await reviews.get(made.review_id)).author_name == shown
 
 
 async def test_a_line_is_reviewed_once_and_its_shop_and_courier_once_an_order(reviews: Reviews) -> None:

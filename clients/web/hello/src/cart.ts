@@ -45,7 +45,9 @@ export class CartView {
     this.lines.replaceChildren(...items.map((item) => this.line(item)));
     const pieces = cart?.totalQuantity ?? 0;
     const sum = `${amount(cart?.subtotal)} for ${pieces === 1 ? "one piece" : `${pieces} pieces`}`;
-    say(this.sum, pieces === 0 ? "The cart is empty." : sum);
+    const isLess = (cart?.discountAmount?.units ?? 0n) !== 0n || (cart?.discountAmount?.nanos ?? 0) !== 0;
+    const after = isLess ? `, ${amount(cart?.total)} with the codes` : "";
+    say(this.sum, pieces === 0 ? "The cart is empty." : `${sum}${after}`);
     say(part("to-cart", HTMLElement), `Cart (${pieces})`);
     this.section.dataset["pieces"] = String(pieces);
     this.promo.show(cart);

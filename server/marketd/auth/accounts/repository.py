@@ -97,11 +97,16 @@ def hold_active_sql(user_id: str) -> str:
     return f"SELECT h.user_id FROM accounts h WHERE h.user_id = {user_id} AND h.state = 'ACTIVE' FOR KEY SHARE"
 
 
+# Every kind of space parts words: forms send no-break ones, and names in Japan have wide ones. Written out, because
+# what \s means depends on the database's locale.
+_FIRST_WORD = r"[^ \t\n\r\u0085\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]+"
+
+
 def first_name_sql(user_id: str) -> str:
     """SQL that gives the first word of the name of the account whose id `user_id` (a column) names; NULL when it is
     deleted.
     """
-    return f"(SELECT NULLIF(split_part(n.full_name, ' ', 1), '') FROM accounts n WHERE n.user_id = {user_id})"
+    return f"(SELECT substring(n.full_name FROM '{_FIRST_WORD}') FROM accounts n WHERE n.user_id = {user_id})"
 
 
 async def hold_active(connection: Connection, user_id: UUID) -> bool:

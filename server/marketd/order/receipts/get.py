@@ -23,4 +23,4 @@ async def get_receipt(unit: ReadUnit, caller: Caller, order_id: UUID) -> Receipt
         raise NotFound("order", order_id)
     if not order.is_paid:
         raise NotPaid(order.state.value, is_waiting=not order.state.is_over)
-    return receipt_of(order)
+    return receipt_of(viewer.with_known_codes(order))

@@ -100,8 +100,9 @@ def _given(receipt: Receipt) -> dict[str, Any]:
 
 
 def _codes(order: Order, amount_of: Callable[[StandingDiscount], int]) -> str:
-    """The promo codes that take such an amount off, by name."""
-    return ", ".join(standing.promotion.code for standing in order.standing_discounts if amount_of(standing))
+    """The promo codes that take such an amount off, by name, as far as the reader may know them."""
+    named = (each for each in order.standing_discounts if each.promotion.code and amount_of(each))
+    return ", ".join(each.promotion.code for each in named)
 
 
 def _given_line(receipt: Receipt, line: ReceiptLine) -> dict[str, Any]:

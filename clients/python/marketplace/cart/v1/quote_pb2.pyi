@@ -228,7 +228,9 @@ class AppliedPromotion(_message.Message):
     promo_code_id: _builtins.str
     """The id of the promo code."""
     code: _builtins.str
-    """The code as it was issued."""
+    """The code as it was issued. Of an order, empty to the seller where the marketplace pays: whoever reads it could use
+    it.
+    """
     funded_by: _promo_code_pb2.PromoCodeFunding.ValueType
     """Who pays for what the code takes off: the seller, or the marketplace."""
     @_builtins.property

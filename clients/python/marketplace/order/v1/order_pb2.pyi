@@ -389,7 +389,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def promo_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The promo codes that took something off when it was placed."""
+        """The promo codes that took something off when it was placed; to the seller those of the own shop alone."""
 
     @_builtins.property
     def prep_duration(self) -> _duration_pb2.Duration:

@@ -110,7 +110,7 @@ class _RateClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateClass.V
     RATE_CLASS_CODE: _RateClass.ValueType  # 4
     """Codes sent or tried."""
     RATE_CLASS_CHECKOUT: _RateClass.ValueType  # 5
-    """Quotes, orders and payments."""
+    """Quotes, orders and payments, and new guests' carts."""
     RATE_CLASS_UPLOAD: _RateClass.ValueType  # 6
     """Uploads and imports."""
     RATE_CLASS_STREAM: _RateClass.ValueType  # 7
@@ -132,7 +132,7 @@ RATE_CLASS_LOGIN: RateClass.ValueType  # 3
 RATE_CLASS_CODE: RateClass.ValueType  # 4
 """Codes sent or tried."""
 RATE_CLASS_CHECKOUT: RateClass.ValueType  # 5
-"""Quotes, orders and payments."""
+"""Quotes, orders and payments, and new guests' carts."""
 RATE_CLASS_UPLOAD: RateClass.ValueType  # 6
 """Uploads and imports."""
 RATE_CLASS_STREAM: RateClass.ValueType  # 7

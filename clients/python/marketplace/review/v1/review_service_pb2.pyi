@@ -515,6 +515,7 @@ class ModerateReviewRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REMOVE_REPLY_FIELD_NUMBER: _builtins.int
+    REMOVE_IMAGES_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     review_id: _builtins.str
@@ -525,6 +526,8 @@ class ModerateReviewRequest(_message.Message):
     """Why, for the author and the audit log; must be given for a rejection."""
     remove_reply: _builtins.bool
     """Whether the shop's answer goes as well."""
+    remove_images: _builtins.bool
+    """Whether the pictures go as well: also from their addresses, a few minutes later."""
     etag: _builtins.str
     """The etag of the review when it was read; a stale one refuses the judgement, an empty one makes it unconditional."""
     request_id: _builtins.str
@@ -536,12 +539,13 @@ class ModerateReviewRequest(_message.Message):
         state: _review_pb2.ReviewState.ValueType = ...,
         reason: _builtins.str = ...,
         remove_reply: _builtins.bool = ...,
+        remove_images: _builtins.bool = ...,
         etag: _builtins.str = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "remove_reply", b"remove_reply", "request_id", b"request_id", "review_id", b"review_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "remove_images", b"remove_images", "remove_reply", b"remove_reply", "request_id", b"request_id", "review_id", b"review_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
