@@ -21,7 +21,7 @@ THIRD_PARTY := .third_party/.complete
 FOREIGN := .tools/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check unit stubs docs web lint format bench faults clean
+.PHONY: help setup run test check unit stubs docs web lint format bench faults mutants clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -77,6 +77,9 @@ bench: $(READY) ## Measure against the floors (docs/operations.md); ARGS="reads 
 faults: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run the long fault scenarios, and other tests that take long.
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "faults and not alone" $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -n 0 -m "faults and alone" $(ARGS) || [ $$? = 5 ]
+
+mutants: $(READY) $(THIRD_PARTY) ## Plant known faults in a copy, one at a time, and see that tests notice each (ARGS="--sample 20").
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 clean: ## Remove what make made (the data in .marketd stays).
 	@rm -rf $(VENV) .third_party .tools clients/web/hello/node_modules clients/web/hello/gen .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

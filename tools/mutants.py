@@ -159,9 +159,8 @@ class Copy:
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            output = late.stdout or b""
-            # What hangs is noticed, by whoever waits; a test has a limit of its own, which is half of this.
-            return None, _end_of(output.decode(errors="replace") if isinstance(output, bytes) else output)
+            # A test has a limit of its own, which is half of this.
+            return None, _end_of(bytes(late.stdout or b"").decode(errors="replace"))
         return done.returncode, _end_of(done.stdout)
 
 
