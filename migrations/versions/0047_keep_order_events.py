@@ -41,6 +41,8 @@ JOIN orders o ON o.order_id = e.aggregate_id
 CROSS JOIN LATERAL (SELECT
   CASE e.event_type WHEN 'order.delivery_made' THEN 'DELIVERY_CREATED' ELSE upper(substr(e.event_type, 7)) END AS kind,
   CASE WHEN e.event_type IN ('order.lines_cancelled', 'order.cancelled', 'order.rejected')
+    -- What was led back to a version that kept fewer, and forth again, has fewer than its events say.
+    AND (e.payload -> 'after' ->> 'cancellations')::int <= jsonb_array_length(o.cancellations)
     THEN (e.payload -> 'after' ->> 'cancellations')::int - 1 END AS cancellation) k
 WHERE e.aggregate = 'order'
 """
@@ -68,7 +70,7 @@ CROSS JOIN LATERAL (
     (5, o.out_for_delivery_time, 'OUT_FOR_DELIVERY', 'COURIER', 'OUT_FOR_DELIVERY', '{}'),
     (6, o.deliver_time, 'DELIVERED', CASE WHEN o.out_for_delivery_time IS NULL THEN 'SELLER' ELSE 'COURIER' END,
       'DELIVERED', '{}'),
-    (7, o.cancel_time, 'CANCELLED', o.cancellations -> -1 ->> 'actor', 'CANCELLED',
+    (7, o.cancel_time, 'CANCELLED', coalesce(o.cancellations -> -1 ->> 'actor', 'SYSTEM'), 'CANCELLED',
       jsonb_build_object('cancellation', jsonb_array_length(o.cancellations) - 1)),
     (7, o.reject_time, 'REJECTED', 'SELLER', 'REJECTED',
       jsonb_build_object('cancellation', jsonb_array_length(o.cancellations) - 1)),

@@ -80,16 +80,14 @@ def show(console: Console, target: str, logins: SeededLogins, gateway: str = "")
     def line(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    codes = f"promo codes {CODE} (a tenth off), {SHOP_CODE} (2 off from 10 on at {logins.shops[0].name})"
     if gateway:
         line(f"Open {gateway}/ in a browser: sign in as {logins.visitor.email}, order, and watch the courier come.")
     sellers, buyers = [shop.login for shop in logins.shops], logins.buyers
     people = ", ".join(_named(group) for group in ((logins.admin,), sellers, buyers, logins.couriers))
-    line(f"Demo logins: {people}; the password is {logins.password}")
+    line(f"Demo logins: {people}; the password is {logins.password}; {codes}")
     if logins.admin_password != logins.password:
         line("The admin's is the one that MARKETD_ADMIN_PASSWORD holds here; `demo` needs it too.")
-    line(
-        f"Promo codes: {CODE} takes 10 % off everything, {SHOP_CODE} takes 2 off from 10 on at {logins.shops[0].name}."
-    )
     line("Commands to paste, in any folder:")
     for what, lines in commands(target, logins, gateway):
         line(f"# {what}")

@@ -102,9 +102,9 @@ def test_2000_steps_of_shopping_come_to_what_the_model_says(runs: Runs, part: in
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("part", range(2, 20))
+@pytest.mark.parametrize("part", range(2, 22))
 def test_20000_steps_of_shopping_come_to_what_the_model_says(runs: Runs, part: int) -> None:
-    """With those of every run."""
+    """Beside those of every run."""
     runs.run(number_of(part))
 
 
