@@ -28,7 +28,7 @@ from tests.worlds.served import Served
 pytestmark = [pytest.mark.usefixtures("both_workers"), pytest.mark.alone]
 
 _DATABASE_BACK: Final = re.compile(r"PostgreSQL had died and was started again")
-_BOUND_SECONDS: Final = 45.0
+_BOUND_SECONDS: Final = 20.0
 """Against hanging, on machines that are busy with other things; not a target."""
 
 Fault: TypeAlias = Callable[[Served, World], Coroutine[Any, Any, None]]

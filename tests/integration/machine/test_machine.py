@@ -35,6 +35,11 @@ STEPS: Final = 100
 """A round, which begins with empty carts and full shelves."""
 ROUNDS: Final = 10
 SEED: Final = "MACHINE_SEED"
+MOST_FURTHER: Final = 4
+REACHED: Final = frozenset(
+    {"add OK", "merge OK", "apply OK", "place OK", "pay OK", "cancel part OK", "accept OK", "complete OK"}
+    | {"place QUOTE_EXPIRED", "pay PAYMENT_DECLINED", "cancel ILLEGAL_TRANSITION"}
+)
 
 
 class Runs:
@@ -93,12 +98,15 @@ def number_of(part: int) -> int:
 @pytest.mark.parametrize("part", range(2))
 def test_2000_steps_of_shopping_come_to_what_the_model_says(runs: Runs, part: int) -> None:
     """In parts, so that all cores have some."""
-    done = runs.run(number_of(part))
+    number = number_of(part)
+    done = runs.run(number)
     assert done.total() > ROUNDS * STEPS / 2
-    # It has done most things, and was refused for something; which of them, the seed decides.
-    usual = {"add OK", "merge OK", "apply OK", "place OK", "pay OK", "cancel part OK", "accept OK", "complete OK"}
-    assert len(usual & done.keys()) >= len(usual) - 3, usual - done.keys()
-    assert {"place QUOTE_EXPIRED", "pay PAYMENT_DECLINED", "cancel ILLEGAL_TRANSITION"} & done.keys()
+    # It has done all of this, and was refused for all of that; a seed that has come to less goes on until it has.
+    for further in range(1, MOST_FURTHER + 1):
+        if done.keys() >= REACHED:
+            break
+        done += runs.run((number + further * 2**16) % 2**32)
+    assert done.keys() >= REACHED, REACHED - done.keys()
 
 
 @pytest.mark.faults
