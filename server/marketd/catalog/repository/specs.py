@@ -271,12 +271,6 @@ async def product_of(connection: Connection, variant_id: UUID) -> UUID | None:
     return found
 
 
-async def read_variant_version(connection: Connection, variant_id: UUID) -> int:
-    """The version of a variant whose product the caller has locked."""
-    version: int = await connection.fetchval("SELECT version FROM variants WHERE variant_id = $1", variant_id)
-    return version
-
-
 async def read_source_versions(connection: Connection, variant_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The versions of the feeds that wrote these variants last; those that none wrote are left out."""
     rows = await connection.fetch(
