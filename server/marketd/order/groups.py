@@ -39,7 +39,7 @@ async def get_order_group(unit: ReadUnit, caller: Caller, order_group_id: UUID) 
     orders = await repository.read_group(unit.connection, order_group_id)
     seen = tuple(order for order in orders if viewer_of(caller, order).sees_whole)
     if not seen:
-        raise NotFound("order_group", order_group_id)
+        raise NotFound("order group", order_group_id)
     first = seen[0]
     viewer = viewer_of(caller, first)
     if not (viewer.is_buyer or viewer.is_admin or viewer.is_service):
