@@ -213,11 +213,12 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many, drawn by the seed")
     parser.add_argument("--seed", default=None, help="what the draw begins with; printed")
     parser.add_argument("--jobs", type=int, default=2, help="so many at once")
+    parser.add_argument("--file", type=Path, default=LIST, help="another list of faults")
     parser.add_argument("--list", action="store_true", help="only check the list")
     parser.add_argument("--sound", action="store_true", help="first see that their tests pass without them")
     asked = parser.parse_args()
     try:
-        mutants = read_list()
+        mutants = read_list(asked.file)
     except ListError as error:
         print(error)
         return 1
