@@ -38,16 +38,16 @@ def from_destination(request: cart_service_pb2.QuoteOrderRequest) -> Address | U
 
 def to_cart(priced: PricedCart, media_url: str) -> cart_pb2.Cart:
     """marketplace.cart.v1.Cart; uploaded pictures stand below `media_url`."""
-    cart = priced.cart
+    cart, subtotal, discount = priced.cart, priced.subtotal, priced.discount
     return cart_pb2.Cart(
         cart_id=str(cart.cart_id),
         guest=cart.guest,
         items=[_item(item, media_url) for item in priced.items],
         total_quantity=sum(item.quantity for item in cart.items),
-        subtotal=to_money(priced.subtotal),
-        promo_codes=_codes(priced),
-        discount_amount=to_money(priced.discount),
-        total=to_money(priced.subtotal - priced.discount),
+        subtotal=to_money(subtotal),
+        promo_codes=_codes(priced) if cart.promo_code_ids else (),
+        discount_amount=to_money(discount),
+        total=to_money(subtotal - discount),
         create_time=to_timestamp(cart.create_time),
         update_time=to_timestamp(cart.update_time),
         etag=etag_of(cart.version),

@@ -146,7 +146,8 @@ class PricedCart:
     @property
     def discount(self) -> Money:
         """What promo codes take off the items."""
-        return Money(sum(self.evaluation.line_discounts.values()), self.currency)
+        promotions = self.evaluation.promotions
+        return Money(sum(self.evaluation.line_discounts.values()) if promotions else 0, self.currency)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
