@@ -105,7 +105,7 @@ async def test_a_conflict_that_never_ends_is_told_as_one_within_the_time_of_the_
         await uow.connection.execute("DO $$ BEGIN RAISE serialization_failure; END $$")
 
     with pytest.raises(ConcurrentUpdate):
-        await run(tx, work, seconds=0.5)
+        await run(tx, work, seconds=1)
     assert tries > 1
 
 
