@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
 from marketd.kernel import wire
 from marketd.kernel.call.refusals import ValidationFailed
-from marketd.kernel.values.money import Money
+from marketd.kernel.values.money import Money, parse_decimal
 from marketd.kernel.values.ratings import Rating
 from marketplace.order.v1 import order_service_pb2
 
@@ -82,3 +82,14 @@ def test_ratings_have_a_mean_to_the_thousandth_half_up_and_nothing_where_nobody_
     assert (none.count, list(none.histogram)) == (0, [])
     # 1.0625 and 4.6875: a half of a thousandth counts as a whole one.
     assert [Rating((15, 1, 0, 0, 0)).average_milli, Rating((0, 0, 1, 3, 12)).average_milli] == [1063, 4688]
+
+
+@pytest.mark.parametrize("text", ["", " ", "1,50", "1e3", "\u0661", "1.005", "--1", "1" * 21, "." * 3, "EUR 5"])
+def test_what_is_no_exact_amount_is_refused(text: str) -> None:
+    with pytest.raises((ValueError, ArithmeticError)):
+        parse_decimal(text, "EUR")
+
+
+def test_decimal_texts_are_amounts_to_the_last_digit() -> None:
+    found = [parse_decimal(text, "EUR").amount_minor for text in ("49.9", " 5 ", "-0.01", "+7.00", "1000000000000.01")]
+    assert found == [4990, 500, -1, 700, 100_000_000_000_001]
