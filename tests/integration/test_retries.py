@@ -120,6 +120,7 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
         await emit(tx, ThingHappened(thing_id=thing, number=7), ThingHappened(thing_id=thing, number=8))
         await relay.run_once()
         pauses: list[float] = []
+        event_id = None
         while not passed:
             row = await tx.read(
                 lambda unit: unit.connection.fetchrow(
@@ -127,6 +128,7 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
                 )
             )
             assert row is not None
+            event_id = row["event_id"]
             pauses.append((row["next_attempt_time"] - clock.now()).total_seconds())
             clock.advance(timedelta(seconds=pauses[-1]))
             await relay.run_once()
@@ -135,7 +137,7 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
         assert passed == [(2, 2)]
         payload = {"thing_id": str(thing), "number": 7}
         assert await dead_letters(tx) == [
-            ("test.handler:thing.happened", row["event_id"], payload, "LookupError: planted"),
+            ("test.handler:thing.happened", event_id, payload, "LookupError: planted"),
         ]
 
 

@@ -18,7 +18,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(repeat.asyncio, "sleep", sleep)
+    monkeypatch.setattr("marketd.kernel.work.repeat.asyncio.sleep", sleep)
     return slept
 
 
