@@ -103,6 +103,23 @@ def test_a_refusal_sends_the_code_and_keys_of_its_reasons_comment(refusal: type[
         )
 
 
+# Calls that a client does well to repeat as they are; a client without a pause of its own repeats them at once.
+_TO_REPEAT = {
+    "REQUEST_IN_PROGRESS",
+    "CONCURRENT_UPDATE",
+    "RATE_LIMITED",
+    "OVERLOADED",
+    "DATABASE_UNAVAILABLE",
+    "DRAINING",
+}
+
+
+def test_whoever_is_to_repeat_the_call_is_told_when() -> None:
+    asked = [each for each in CLASSES if each.reason.value in _TO_REPEAT]
+    assert {each.reason.value for each in asked} == _TO_REPEAT
+    assert [each for each in asked if not all((made.retry_after_seconds or 0) > 0 for made in _made(each))] == []
+
+
 def test_what_is_there_only_sometimes_is_there_and_is_missing() -> None:
     for reason, comment in reason_comments().items():
         if comment.sometimes:

@@ -271,7 +271,7 @@ async def test_categories_and_brands_are_sorted_either_way_and_found_by_the_begi
     garden = await _make(catalog, "Garden", position=1)
     for name, parent in (("homeware", home), ("Hoses", garden)):
         await _make(catalog, name, parent.category_id, position=3)
-    for name in ("Zeta", "acme", "ACtual"):
+    for name in ("Zeta", "acme", "ACtual", "Acé"):
         await _brand(catalog, name)
 
     async def walked(method: Any, request: Any, items: str) -> list[str]:
@@ -300,9 +300,9 @@ async def test_categories_and_brands_are_sorted_either_way_and_found_by_the_begi
     assert await categories(parent_category_ids=[home.category_id, garden.category_id]) == ["homeware", "Hoses"]
     assert await categories(parent_category_ids=[garden.category_id], name_prefix="hom") == []
     assert await categories(top_level=True, name_prefix="h") == ["Home"]
-    assert await brands() == ["acme", "ACtual", "Zeta"]
-    assert await brands(order_by="name desc", name_prefix="Ac") == ["ACtual", "acme"]
-    assert await brands(order_by="create_time") == ["Zeta", "acme", "ACtual"]
+    assert await brands() == ["acme", "ACtual", "Acé", "Zeta"]
+    assert await brands(order_by="name desc", name_prefix="Ac") == ["Acé", "ACtual", "acme"]
+    assert await brands(order_by="create_time") == ["Zeta", "acme", "ACtual", "Acé"]
     for attempt in (categories(order_by="slug"), brands(order_by="position")):
         with pytest.raises(ValidationFailed) as refused:
             await attempt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -39,6 +40,11 @@ async def violated(connection: Connection) -> dict[str, tuple[str, ...]]:
     }
 
 
+def rules(number: str) -> list[invariants.Invariant]:
+    """The rules of one invariant."""
+    return [each for each in app.INVARIANTS if each.number == number]
+
+
 async def run_check(database_url: str, *arguments: str) -> Result:
     """Run `marketd check`, on a thread: it has a loop of its own."""
     given = ["check", *arguments]
@@ -70,7 +76,7 @@ async def test_money_without_a_charge_violates_i4(connection: Connection) -> Non
 
 
 async def test_stuck_lost_and_swapped_events_violate_i5(connection: Connection) -> None:
-    stuck, gap, swapped, uncounted = (new_id() for _ in range(4))
+    stuck, gap, swapped, uncounted, overcounted, forgotten, late = (new_id() for _ in range(7))
     now = await connection.fetchval("SELECT now()")
     for aggregate, seq, age, published in (
         (stuck, 1, 60, None),
@@ -79,9 +85,14 @@ async def test_stuck_lost_and_swapped_events_violate_i5(connection: Connection) 
         (swapped, 1, 1, None),
         (swapped, 2, 1, now),
         (uncounted, 1, 1, now),
+        (overcounted, 1, 1, now),
+        (overcounted, 2, 1, now),
+        (forgotten, 1, 1, now),
+        (late, 2, 1, now),
+        (late, 1, 1, now),  # so its position is behind that of its follower
     ):
         await connection.execute(_OUTBOX, aggregate, seq, age, published)
-    for aggregate, last in ((stuck, 1), (gap, 3), (swapped, 2), (uncounted, 7)):
+    for aggregate, last in ((stuck, 1), (gap, 3), (swapped, 2), (uncounted, 7), (overcounted, 1), (late, 2)):
         await connection.execute("INSERT INTO aggregate_sequences VALUES ($1, $2)", aggregate, last)
     found = await violated(connection)
     assert list(found) == ["I5"]
@@ -90,7 +101,56 @@ async def test_stuck_lost_and_swapped_events_violate_i5(connection: Connection) 
     assert f"{gap} has event 3 after 1" in sentences
     assert f"{swapped} has event 1 waiting" in sentences
     assert f"{uncounted} has event 1 as its newest, counted 7" in sentences
-    assert len(found["I5"]) == 4
+    assert f"{overcounted} has event 2 as its newest, counted 1" in sentences
+    assert f"{forgotten} has event 1 as its newest, counted none" in sentences
+    assert f"{late} has event 2 after 1" in sentences
+    assert len(found["I5"]) == 7
+    # So many of a rule are told, however many there are.
+    for _ in range(30):
+        await connection.execute(_OUTBOX, new_id(), 1, 1, now)
+    assert len(await invariants.violations(connection, rules("I5"))) == 4 + invariants.MOST_VIOLATIONS
+
+
+async def test_two_answers_to_a_request_violate_i3_though_the_index_says_that_there_is_one(
+    connection: Connection,
+) -> None:
+    await connection.execute("ALTER TABLE idempotency_keys DROP CONSTRAINT pk_idempotency_keys")
+    insert = "INSERT INTO idempotency_keys VALUES ($1, 'm', $2, '', '', now(), now())"
+    request_id = new_id()
+    for caller in ("me", "you"):
+        await connection.execute(insert, caller, request_id)
+    assert await invariants.violations(connection, rules("I3")) == []
+    await connection.execute(insert, "me", request_id)
+    assert await invariants.violations(connection, rules("I3")) == [
+        f"a request id has one answer: request {request_id} of me to m has 2 answers"
+    ]
+
+
+async def test_a_session_of_ours_that_idles_in_a_transaction_violates_i6(
+    connection: Connection, database_url: str
+) -> None:
+    """As the rule has it but for the five seconds, which nobody waits for here."""
+    (rule,) = rules("I6")
+    at_once = replace(rule, statement=rule.statement.replace("interval '5 seconds'", "interval '0'"))
+    assert at_once != rule
+    idle, failed, elsewhere = [
+        await asyncpg.connect(database_url, server_settings={"application_name": name})
+        for name in ("marketd", "marketd", "psql")
+    ]
+    try:
+        for session in (idle, elsewhere):
+            await session.execute("BEGIN")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await failed.execute("BEGIN; SELECT 1 / 0")
+        found = await invariants.violations(connection, [at_once])
+        assert sorted(sentence.partition(" since ")[0].rpartition(": ")[2] for sentence in found) == sorted(
+            f"backend {session.get_server_pid()} is idle in transaction{how}"
+            for session, how in ((idle, ""), (failed, " (aborted)"))
+        )
+        assert await invariants.violations(connection, [rule]) == []
+    finally:
+        for session in (idle, failed, elsewhere):
+            await session.close()
 
 
 async def test_what_was_given_up_violates_i5(connection: Connection) -> None:

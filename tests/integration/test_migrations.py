@@ -25,7 +25,7 @@ from marketd.kernel.values.ids import new_id
 from marketd.process.core import StartRefused
 from marketd.schema import migrate
 from marketd.schema import revision as schema
-from marketd.schema.check import DatabaseUnfit
+from marketd.schema.check import DatabaseUnfit, look_at
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -135,6 +135,42 @@ def test_an_installed_package_migrates_once_and_does_not_take_its_migrations_for
     )
     assert ran.stdout == f"{int(schema.head()) - 1:04} []\n"
     migrate.upgrade(database_url)
+
+
+# Versions that meet while one is rolled out must wait for each other, so they all take this one.
+LOCK = 7_201_977_201
+
+
+async def test_of_two_that_migrate_at_once_one_waits_for_the_other(database_url: str) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = $1"
+    first = await asyncpg.connect(database_url)
+    try:
+        database = await first.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        await first.execute(f"SELECT pg_advisory_lock({LOCK})")
+        second = asyncio.create_task(asyncio.to_thread(migrate.upgrade, database_url))
+        async with asyncio.timeout(60):
+            while not await first.fetchval(waiting, database):
+                assert not second.done()
+                await asyncio.sleep(0.01)
+        await first.execute(f"SELECT pg_advisory_unlock({LOCK})")
+        assert (await second).is_current
+    finally:
+        await first.close()
+
+
+async def test_a_server_that_takes_a_connection_and_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("marketd.schema.check.ANSWER_SECONDS", 0.1)
+    met: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: met.append(writer), "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        with pytest.raises(DatabaseUnfit, match="the database does not answer"):
+            async with asyncio.timeout(20):
+                await look_at(f"postgresql://nobody@127.0.0.1:{port}/nothing")
+        assert met
+        for writer in met:
+            writer.transport.abort()
 
 
 async def _written(url: str, statement: str, *arguments: object) -> object:

@@ -19,7 +19,6 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import PostgresBroadcast
 from marketd.kernel.events.events import Event, Job, StoredEvent, read_event
-from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.relay import Relay
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
@@ -28,7 +27,7 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
-from tests.integration.units import add_one, make_marks, mark, transactor
+from tests.integration.units import add_one, answer, make_marks, mark, transactor
 from tests.integration.wires import Wire
 
 
@@ -304,26 +303,41 @@ async def test_what_a_dying_connection_took_along_is_announced_by_the_next_one(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def test_watchers_wake_on_their_own_aggregates_events(tx: Transactor, database_url: str) -> None:
-    broadcast = PostgresBroadcast(database_url)
-    feed = Feed(broadcast)
-    tx.listen(feed.committed)
-    mine, other = new_id(), new_id()
-    watch = feed.watch(mine)
-    await _emit(tx, ThingHappened(thing_id=other, number=1))
-    assert not await watch.wait(0.05)
-    await _emit(tx, ThingHappened(thing_id=mine, number=1))
-    assert await watch.wait(1)
-    watch.close()
-    assert not feed.watches
-    assert not feed.open
+async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(database_url: str) -> None:
+    clock, keep = ManualClock(datetime.now(UTC)), timedelta(hours=1)
+    old, handled = new_id(), new_id()
 
+    async def left(tx: Transactor) -> dict[str, int]:
+        return {
+            table: await tx.read(lambda unit, table=table: unit.connection.fetchval(f"SELECT count(*) FROM {table}"))  # type: ignore[misc]
+            for table in ("idempotency_keys", "outbox_events", "handled_events")
+        }
 
-async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(tx: Transactor) -> None:
-    await _emit(tx, ThingHappened(thing_id=new_id(), number=1), ThingHappened(thing_id=new_id(), number=2))
-    relay = Relay(tx)
-    await relay.run_once()
-    await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
-    assert await tx.run("test.sweep", partial(sweeps.sweep, keep_events=timedelta(hours=1))) == 0
-    assert await tx.run("test.sweep", partial(sweeps.sweep, keep_events=timedelta(seconds=-5))) == 2
-    assert await tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM outbox_events")) == 1
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        """Only that it ran counts."""
+
+    async with transactor(database_url, clock=clock) as tx:
+        await make_marks(tx)
+        relay = Relay(tx)
+        relay.register(ThingHappened.event_type, "test.handler", handler)
+        for request_id in (old, handled):
+            await answer(tx, add_one, request_id=str(request_id))
+            calls.enter(Call())
+            await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+            await relay.run_once()
+            clock.advance(keep)
+        await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
+        # The older event is two hours old, the newer one an hour, and one has never been handed on.
+        swept = partial(sweeps.sweep, keep_events=keep)
+        assert await tx.run("test.sweep", swept) == 1
+        assert await left(tx) == {"idempotency_keys": 2, "outbox_events": 2, "handled_events": 2}
+        clock.advance(timedelta(seconds=1))
+        # That an event was handled is known for twice as long as the event is kept.
+        assert await tx.run("test.sweep", swept) == 2
+        assert await left(tx) == {"idempotency_keys": 2, "outbox_events": 1, "handled_events": 1}
+        clock.advance(timedelta(hours=46) - timedelta(seconds=1))
+        assert await tx.run("test.sweep", swept) == 1
+        assert await left(tx) == {"idempotency_keys": 2, "outbox_events": 1, "handled_events": 0}
+        clock.advance(timedelta(seconds=1))
+        assert await tx.run("test.sweep", swept) == 1
+        assert await left(tx) == {"idempotency_keys": 1, "outbox_events": 1, "handled_events": 0}

@@ -105,7 +105,7 @@ async def test_a_conflict_that_never_ends_is_told_as_one_within_the_time_of_the_
         await uow.connection.execute("DO $$ BEGIN RAISE serialization_failure; END $$")
 
     with pytest.raises(ConcurrentUpdate):
-        await run(tx, work, seconds=0.5)
+        await run(tx, work, seconds=1)
     assert tries > 1
 
 
@@ -237,6 +237,22 @@ async def test_a_refusal_that_work_returns_keeps_what_was_written_and_is_no_answ
     assert await mark(tx) == 2
     await answer(tx, work, request_id=request_id)
     assert await mark(tx) == 3
+
+
+async def test_a_call_that_failed_leaves_its_request_id_to_whichever_process_is_asked_next(
+    tx: Transactor, database_url: str
+) -> None:
+    await make_marks(tx)
+    request_id = str(uuid4())
+
+    async def work(uow: UnitOfWork) -> None:
+        raise NotFound("mark", "eleven")
+
+    async with transactor(database_url) as other:
+        with pytest.raises(NotFound):
+            await answer(other, work, request_id=request_id)
+        await answer(tx, add_one, request_id=request_id, seconds=2)
+    assert await mark(tx) == 1
 
 
 async def test_an_answer_is_kept_for_its_time_and_then_the_request_is_done_anew(

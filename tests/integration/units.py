@@ -52,9 +52,11 @@ async def answer(
 
 
 @asynccontextmanager
-async def transactor(url: str, *, pool_size: int = 1, clock: Clock | None = None) -> AsyncIterator[Transactor]:
+async def transactor(
+    url: str, *, pool_size: int = 1, pool_timeout_seconds: float = 5, clock: Clock | None = None
+) -> AsyncIterator[Transactor]:
     """A transactor of another process: its own pool, of one connection unless said otherwise."""
-    engine = create_engine(url, pool_size=pool_size, pool_timeout_seconds=5)
+    engine = create_engine(url, pool_size=pool_size, pool_timeout_seconds=pool_timeout_seconds)
     other = Transactor(engine, clock or SystemClock())
     try:
         yield other

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 from urllib.parse import parse_qs, urlsplit
 
+# What the database says to a client that would rather speak TLS; it is no message as all others are.
+_NO_TLS = b"N"
+
 
 class Wire:
     """A wire to the database that can be cut, lose messages, hold them back or go mad: a forwarder on its own port.
@@ -21,6 +24,7 @@ class Wire:
         self._lost = b""
         self._unanswered = b""
         self._last = b""
+        self._is_silent = False
         self._free = asyncio.Event()
         self._free.set()
         self.holding = asyncio.Event()
@@ -69,6 +73,10 @@ class Wire:
         """The next message with this text is the last one for now: what is sent after it waits for `let_go`."""
         self._last = text
 
+    def lose_notifications(self) -> None:
+        """What the database tells of its own accord gets lost from now on; answers arrive."""
+        self._is_silent = True
+
     def let_go(self) -> None:
         """Send on what was held back."""
         self._free.set()
@@ -78,7 +86,7 @@ class Wire:
         far_reader, far_writer = await self._dial()
         self._ends += [writer, far_writer]
         deaf = asyncio.Event()
-        await asyncio.gather(self._send(reader, far_writer, writer, deaf), _pump(far_reader, writer, deaf))
+        await asyncio.gather(self._send(reader, far_writer, writer, deaf), self._pump(far_reader, writer, deaf))
 
     async def _send(
         self,
@@ -116,13 +124,28 @@ class Wire:
             return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}")
         return await asyncio.open_connection(self._url.hostname, self._url.port)
 
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event) -> None:
+        left = b""
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if deaf.is_set():
+                    writer.transport.abort()
+                    return
+                if self._is_silent and data != _NO_TLS:
+                    data, left = _without_notifications(left + data)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            if deaf.is_set():
-                writer.transport.abort()
-                return
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+
+def _without_notifications(data: bytes) -> tuple[bytes, bytes]:
+    """The whole messages in it but for notifications, and the beginning of the one that is not whole yet."""
+    kept, place = bytearray(), 0
+    while len(data) - place >= 5:
+        end = place + 1 + int.from_bytes(data[place + 1 : place + 5], "big")
+        if end > len(data):
+            break
+        if data[place : place + 1] != b"A":
+            kept += data[place:end]
+        place = end
+    return bytes(kept), data[place:]

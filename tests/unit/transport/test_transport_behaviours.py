@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 from marketd.kernel.call.refusals import FieldViolation
-from marketd.kernel.masks import has_path, update_paths
+from marketd.kernel.masks import has_path, patch, update_paths
+from marketd.kernel.values.address import Address
 from marketd.transport.behaviours import Behaviours
 from marketd.transport.walk import Walk
 
@@ -183,3 +185,13 @@ class TestPaths:
         paths = update_paths(shelf, FieldMask(paths=["place.city"]))
         assert has_path(paths, "place")
         assert not has_path(paths, "pla")
+
+    def test_a_path_that_leads_inside_changes_that_part_and_leaves_the_others(self) -> None:
+        old = Address("Kim", "+49", ("Way 1",), "Bonn", "", "53111", "DE", notes="ring twice")
+        new = Address("Lee", "", (), "Ulm", "", "", "")
+        inside = frozenset({"address.city", "address.notes", "addressee", "name"})
+        assert patch(new, inside, "address")(old) == replace(old, city="Ulm", notes="")
+        assert patch(new, frozenset({"address"}), "address")(old) == new
+        assert has_path(inside, "address")
+        assert not has_path(inside, "addr")
+        assert not has_path(frozenset({"address.city"}), "city")
