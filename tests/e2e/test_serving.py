@@ -181,8 +181,8 @@ async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(se
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True).status
         async with holder.transaction():
             await holder.execute("LOCK TABLE categories")
-            catalog: Any = catalog_service_pb2_grpc.CatalogServiceStub(channel)
-            call = catalog.ListCategories.future(catalog_service_pb2.ListCategoriesRequest(), timeout=60)
+            stub: Any = catalog_service_pb2_grpc.CatalogServiceStub
+            call = stub(channel).ListCategories.future(catalog_service_pb2.ListCategoriesRequest(), timeout=60)
             waits = (
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )

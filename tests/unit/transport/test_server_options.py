@@ -174,7 +174,7 @@ def test_of_certificates_and_ports_the_settings_say_all(tmp_path: Path) -> None:
     authority = Authority()
     certificate, key = authority.server().write(tmp_path)
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    files = {"tls_cert_file": certificate, "tls_key_file": key}
+    files: dict[str, Any] = {"tls_cert_file": certificate, "tls_key_file": key}
     made = server_options(Settings(**files), reuse_port=False)
     assert made.credentials is not None
     assert made.internal_credentials is None
