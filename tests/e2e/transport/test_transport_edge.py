@@ -330,6 +330,30 @@ async def test_a_unary_call_that_outlives_its_deadline_is_ended_by_the_server(pr
     assert refused.why == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
 
 
+@pytest.mark.parametrize(("in_time", "code"), [(False, "DEADLINE_EXCEEDED"), (True, "CANCELLED")])
+async def test_who_ran_out_of_time_and_who_went_away_are_told_apart_in_the_log(
+    probe: Probe, in_time: bool, code: str
+) -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def stuck(request: Any, context: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not in_time:  # the client's clock may be a little ahead of ours
+                await asyncio.sleep(max(kernel_call.current().remaining_seconds(0), 0) + 0.01)
+            over.set()
+
+    probe.on["Ask"] = stuck
+    call = probe.call("Ask", probe.question(), token=probe.tokens.issue(Role.BUYER), timeout=30 if in_time else 0.3)
+    await asyncio.wait_for(begun.wait(), 10)
+    if in_time:
+        call.cancel()
+    await asyncio.wait_for(over.wait(), 10)
+    assert [line["code"] for line in await probe.log()] == [code]
+
+
 async def test_metrics_and_log_count_every_call_and_hold_nothing_of_its_content(probe: Probe) -> None:
     token = probe.tokens.issue(Role.BUYER)
     await probe.result("Ask", probe.question(text="canary-text"), token=token)
