@@ -92,6 +92,13 @@ class TestAnswers:
         answers.keep("/m", b"q", b"new", "product:0", answers.now())
         assert answers.get("/m", b"q") == b"new"
 
+    def test_nor_is_one_that_was_computed_while_everything_was_forgotten(self) -> None:
+        answers = AnswerCache()
+        before = answers.now()
+        answers.clear()
+        answers.keep("/m", b"q", b"old", "product:0", before)
+        assert answers.get("/m", b"q") is None
+
     def test_dropping_a_tag_drops_all_its_answers_and_no_other(self) -> None:
         answers = AnswerCache()
         for number in range(10):
