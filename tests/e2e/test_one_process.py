@@ -60,12 +60,7 @@ async def with_leftovers(connection: asyncpg.Connection) -> None:
 async def test_a_process_clears_away_what_is_over_and_nothing_else_and_measures_itself(
     with_leftovers: None, connection: asyncpg.Connection, app: App, admin: tuple[str, str]
 ) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            left = await connection.fetch(_LEFT)
-            if not [row for row in left if row["word"] == "old"]:
-                break
-            await asyncio.sleep(0.05)
+    left = await _until_cleared(connection)
     places = {"rate_buckets", "idempotency_keys", "outbox_events", "handled_events", "audit_entries"}
     assert {row["place"] for row in left if row["word"] == "young"} == places
 
@@ -90,6 +85,16 @@ async def test_a_process_clears_away_what_is_over_and_nothing_else_and_measures_
         assert name in shown
 
 
+async def _until_cleared(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    """Wait until nothing old is there; what is left."""
+    async with asyncio.timeout(30):
+        while True:
+            left = list(await connection.fetch(_LEFT))
+            if not [row for row in left if row["word"] == "old"]:
+                return left
+            await asyncio.sleep(0.05)
+
+
 async def _names(client: MarketplaceClient, listing: catalog_service_pb2.ListCategoriesRequest) -> set[str]:
     return {each.name for each in (await client.catalog.ListCategories(listing)).categories}
 
@@ -98,6 +103,24 @@ def _metrics(app: App) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{app.admin_port}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
     return text
+
+
+async def test_background_work_is_done_without_serving_and_serving_goes_without_it(
+    with_leftovers: None, connection: asyncpg.Connection, settings: Settings
+) -> None:
+    serving = await composition.build(settings.model_copy(update={"run_worker": False}))
+    await serving.start()
+    async with MarketplaceClient(f"127.0.0.1:{serving.port}") as client:
+        assert await _names(client, catalog_service_pb2.ListCategoriesRequest()) == set()
+    assert 'unit="rates.sweep"' not in await asyncio.to_thread(_metrics, serving)
+    assert len(await connection.fetch(_LEFT)) == 10
+    await serving.stop(0)
+    working = await composition.build(settings, serve=False)
+    assert working.port == 0
+    await working.start()
+    await _until_cleared(connection)
+    assert "marketd_rpc_total" not in await asyncio.to_thread(_metrics, working)
+    await working.stop(0)
 
 
 async def test_a_process_that_cannot_have_its_metrics_port_says_which_and_lets_everything_go(
