@@ -24,9 +24,11 @@ from marketd import app as composition
 from marketd.config import Environment, Settings
 from marketd.config.forms import with_port
 from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 from pydantic import SecretStr
 
+from tests.canaries import MARK
 from tests.certificates import Authority
 
 SERVING = re.compile(r"SERVING on (\S+):(\d+) after .*metrics: (\S+)\)")
@@ -109,7 +111,13 @@ def serving(lasting_database: Callable[[], str], tmp_path_factory: pytest.TempPa
         process = subprocess.Popen(
             [sys.executable, "-m", "marketd", "serve", "--host", host],
             cwd=folder,
-            env={**kept, "MARKETD_PORT": "0", "GRPC_VERBOSITY": "INFO", "PYTHONUNBUFFERED": "1"},
+            env={
+                **kept,
+                "MARKETD_PORT": "0",
+                "MARKETD_BCRYPT_COST": "4",
+                "GRPC_VERBOSITY": "INFO",
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=subprocess.STDOUT,
@@ -180,24 +188,28 @@ async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(se
         health: Any = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True).status
         async with holder.transaction():
-            await holder.execute("LOCK TABLE categories")
+            await holder.execute("LOCK TABLE categories, accounts")
             stub: Any = catalog_service_pb2_grpc.CatalogServiceStub
             call = stub(channel).ListCategories.future(catalog_service_pb2.ListCategoriesRequest(), timeout=60)
-            waits = (
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            await _until(lambda: holder.fetchval(waits))
+            sign_in: Any = auth_service_pb2_grpc.AuthServiceStub
+            nobody = auth_service_pb2.LoginRequest(login="nobody@shop.example", password=f"wrong {MARK}")
+            refused = sign_in(channel).Login.future(nobody, timeout=60)
+            waits = "wait_event_type = 'Lock' AND datname = current_database()"
+            await _until(lambda: holder.fetchval(f"SELECT count(*) = 2 FROM pg_stat_activity WHERE {waits}"))
             serving.process.terminate()
             await _until(lambda: asyncio.to_thread(_is_closed, serving))
             # Longer than a worker takes that waits for nobody, and far less than what this one may take.
             with pytest.raises(grpc.FutureTimeoutError):
                 await asyncio.to_thread(call.result, 0.5)
         assert call.result(20) is not None
-    await holder.close()
+        assert refused.exception(20).code() is grpc.StatusCode.UNAUTHENTICATED
     assert await asyncio.to_thread(serving.process.wait, 30) == 0
     said = serving.said()
     assert "Stopping: calls in flight finish first." in said
     assert said[-1] == "Stopped."
+    entries = "SELECT array_agg(refusal_reason) FROM audit_entries WHERE method LIKE '%/Login'"
+    assert await holder.fetchval(entries) == ["INVALID_CREDENTIALS"], "what was refused last is written down as well"
+    await holder.close()
 
 
 async def _until(is_so: Callable[[], Awaitable[object]]) -> None:

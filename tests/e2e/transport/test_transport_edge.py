@@ -137,9 +137,10 @@ async def test_a_full_server_refuses_at_once_and_stays_open_for_the_other_kind_a
     held = [asyncio.ensure_future(probe.result(method, probe.question(), token=token)) for _ in range(2)]
     for _ in held:
         await asyncio.wait_for(begun.acquire(), 5)
-    gauges = {metric.name: metric.samples[0].value for metric in probe.server.accounting.collect() if metric.samples}
-    open_calls = (gauges["marketd_rpc_in_flight"], gauges["marketd_streams_open"])
-    assert open_calls == ((2, 0) if method == "Ask" else (0, 2))
+    gauges = {each.name: each.value for metric in probe.server.accounting.collect() for each in metric.samples}
+    is_unary = method == "Ask"
+    assert gauges["marketd_rpc_in_flight"] == (2 if is_unary else 0)
+    assert gauges["marketd_streams_open"] == (0 if is_unary else 2)
     refused = await probe.refused(method, probe.question(), token=token)
     assert refused.why == ("UNAVAILABLE", "OVERLOADED")
     assert refused.retry_seconds == 0.5

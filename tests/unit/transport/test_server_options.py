@@ -22,6 +22,7 @@ from marketd.transport.edge.unread import STALE_SECONDS, UnreadBounds
 from marketd.transport.options import server_options
 from marketd.transport.rules import Kind, RateClass
 from marketd.transport.server import ServerOptions
+from marketd.transport.validation import MAX_INLINE_BYTES, MAX_ITEMS, MAX_LIST_ITEMS, MAX_REQUEST_BYTES
 
 from tests.certificates import Authority
 
@@ -105,6 +106,7 @@ def test_a_server_has_the_bounds_that_the_manual_promises() -> None:
     made = ServerOptions()
     assert {each.name: getattr(made, each.name) for each in fields(made)} == BY_DEFAULT
     assert STALE_SECONDS == 0.25
+    assert (MAX_REQUEST_BYTES, MAX_INLINE_BYTES, MAX_LIST_ITEMS, MAX_ITEMS) == (MIB, 4 * MIB, 1_000, 10_000)
     assert (LEASE_SECONDS, KEEP_LEASE_SECONDS, MAX_WAITING, MAX_KEYS) == (0.2, 1.0, 2_000, 50_000)
 
 
@@ -166,7 +168,7 @@ def test_the_settings_say_how_a_server_listens_and_what_it_allows() -> None:
     assert (made.reflection, made.channelz) == (True, False)
     assert made.rate_limits.keys() == set(RateClass)
     assert made.rate_limits[RateClass.LOGIN] == (0.25, 3)
-    assert made.credentials is made.internal_port is made.internal_credentials is None
+    assert (made.credentials, made.internal_port, made.internal_credentials) == (None, None, None)
     assert of_core(made.channel_arguments())["grpc.max_allowed_incoming_connections"] == 14
 
 
