@@ -95,10 +95,11 @@ async def test_a_drain_waits_for_no_hook_that_hangs_and_for_none_that_fails(
     monkeypatch.setattr("marketd.transport.edge.calls._HOOK_SECONDS", 0.05)
     probe = await start_probe()
     begun: list[str] = []
+    let_go = asyncio.Event()
 
     async def hang() -> None:
         begun.append("hangs")
-        await asyncio.Event().wait()
+        await let_go.wait()
 
     async def fail() -> None:
         begun.append("fails")
@@ -106,8 +107,11 @@ async def test_a_drain_waits_for_no_hook_that_hangs_and_for_none_that_fails(
 
     probe.server.calls.on_drain(fail)
     probe.server.calls.on_drain(hang)
-    async with asyncio.timeout(20):
-        await probe.server.stop(1)
+    try:
+        async with asyncio.timeout(20):
+            await probe.server.stop(1)
+    finally:
+        let_go.set()
     assert begun == ["fails", "hangs"]
 
 

@@ -27,6 +27,7 @@ from tests.worlds.parts import make_settings
 
 NOW = datetime(2026, 11, 22, 22, 40, tzinfo=UTC)
 PHONE = "+4930123456"
+RESET_PAGE = "https://emma.example/reset?t={token}"
 VALUES = {"code": f"{SEALED}319284", "minutes": "10"}
 
 
@@ -59,7 +60,7 @@ async def test_a_letter_is_the_shops_own_in_every_setting(tmp_path: Path) -> Non
         support_email="help@emma.example",
         mail_from="shop@emma.example",
         mail_templates=tmp_path / "own",
-        password_reset_url="https://emma.example/reset?t={token}",
+        password_reset_url=RESET_PAGE,
         public_url="https://emma.example/shop/",
     )
     code = mail_job(Wording.VERIFICATION_CODE, "kim@example.com", VALUES, locale="de-AT")
