@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -10,11 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,8 +24,11 @@ from marketd import app as composition
 from marketd.config import Environment, Settings
 from marketd.config.forms import with_port
 from marketd.process.supervision.grpc_lines import LINES_OF_A_KIND
+from marketplace.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
+from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 from pydantic import SecretStr
 
+from tests.canaries import MARK
 from tests.certificates import Authority
 
 SERVING = re.compile(r"SERVING on (\S+):(\d+) after .*metrics: (\S+)\)")
@@ -67,6 +72,14 @@ class Serving:
     metrics: str
     output: Path
     authority: Authority
+    process: subprocess.Popen[bytes]
+    database_url: str
+
+    def channel(self) -> grpc.Channel:
+        """A channel to it, by the name in its certificate."""
+        credentials = grpc.ssl_channel_credentials(self.authority.pem)
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        return grpc.secure_channel(f"{self.host}:{self.port}", credentials, options=options)
 
     def said(self) -> list[str]:
         """Its lines."""
@@ -85,9 +98,10 @@ def serving(lasting_database: Callable[[], str], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("serving")
     authority = Authority()
     certificate, key = authority.server().write(folder)
+    url = lasting_database()
     (folder / ".env").write_text(
-        f"MARKETD_DATABASE_URL='{lasting_database()}'\nMARKETD_TLS_CERT_FILE={certificate}\n"
-        f"MARKETD_TLS_KEY_FILE={key}\nMARKETD_ENV=test\nMARKETD_LOG_FORMAT=json\nMARKETD_DRAIN_SECONDS=1\n"
+        f"MARKETD_DATABASE_URL='{url}'\nMARKETD_TLS_CERT_FILE={certificate}\n"
+        f"MARKETD_TLS_KEY_FILE={key}\nMARKETD_ENV=test\nMARKETD_LOG_FORMAT=json\nMARKETD_DRAIN_SECONDS=60\n"
         "MARKETD_RUN_WORKER=false\nMARKETD_PORT=1\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MARKETD_")}
@@ -97,14 +111,20 @@ def serving(lasting_database: Callable[[], str], tmp_path_factory: pytest.TempPa
         process = subprocess.Popen(
             [sys.executable, "-m", "marketd", "serve", "--host", host],
             cwd=folder,
-            env={**kept, "MARKETD_PORT": "0", "GRPC_VERBOSITY": "INFO", "PYTHONUNBUFFERED": "1"},
+            env={
+                **kept,
+                "MARKETD_PORT": "0",
+                "MARKETD_BCRYPT_COST": "4",
+                "GRPC_VERBOSITY": "INFO",
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=subprocess.STDOUT,
         )
     try:
         found = _wait_for(SERVING, output, process)
-        yield Serving(found[1], int(found[2]), found[3], output, authority)
+        yield Serving(found[1], int(found[2]), found[3], output, authority, process, url)
     finally:
         process.terminate()
         process.wait(30)
@@ -129,9 +149,7 @@ def test_settings_of_a_file_reach_the_workers_and_their_names_are_said(serving: 
     assert first.startswith("marketd: 7 settings come from .env: MARKETD_DATABASE_URL, MARKETD_DRAIN_SECONDS, ")
     assert "postgresql:" not in serving.output.read_text()
     assert serving.port > 1
-    credentials = grpc.ssl_channel_credentials(serving.authority.pem)
-    options = [("grpc.ssl_target_name_override", "localhost")]
-    with grpc.secure_channel(f"{serving.host}:{serving.port}", credentials, options=options) as channel:
+    with serving.channel() as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -161,3 +179,51 @@ def test_what_the_core_says_comes_through_our_log_and_is_counted(serving: Servin
     assert LINES_OF_A_KIND <= len(handshakes) < 3 * LINES_OF_A_KIND
     assert {(line["event"], line["level"], line["severity"]) for line in handshakes} == {("core_log", "info", "info")}
     assert not [line for line in lines if re.match(r"[IWEF]\d{4} ", line)], "nothing past the log"
+
+
+async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(serving: Serving) -> None:
+    """The last of this file, since it ends the server: by SIGTERM, while the database holds a call up."""
+    holder = await asyncpg.connect(serving.database_url)
+    with serving.channel() as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True).status
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE categories, accounts")
+            stub: Any = catalog_service_pb2_grpc.CatalogServiceStub
+            call = stub(channel).ListCategories.future(catalog_service_pb2.ListCategoriesRequest(), timeout=60)
+            sign_in: Any = auth_service_pb2_grpc.AuthServiceStub
+            nobody = auth_service_pb2.LoginRequest(login="nobody@shop.example", password=f"wrong {MARK}")
+            refused = sign_in(channel).Login.future(nobody, timeout=60)
+            waits = "wait_event_type = 'Lock' AND datname = current_database()"
+            await _until(lambda: holder.fetchval(f"SELECT count(*) = 2 FROM pg_stat_activity WHERE {waits}"))
+            serving.process.terminate()
+            await _until(lambda: asyncio.to_thread(_is_closed, serving))
+            # Longer than a worker takes that waits for nobody, and far less than what this one may take.
+            with pytest.raises(grpc.FutureTimeoutError):
+                await asyncio.to_thread(call.result, 0.5)
+        assert call.result(20) is not None
+        assert refused.exception(20).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert await asyncio.to_thread(serving.process.wait, 30) == 0
+    said = serving.said()
+    assert "Stopping: calls in flight finish first." in said
+    assert said[-1] == "Stopped."
+    entries = "SELECT array_agg(refusal_reason) FROM audit_entries WHERE method LIKE '%/Login'"
+    assert await holder.fetchval(entries) == ["INVALID_CREDENTIALS"], "what was refused last is written down as well"
+    await holder.close()
+
+
+async def _until(is_so: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if await is_so():
+                return
+            await asyncio.sleep(0.02)
+
+
+def _is_closed(serving: Serving) -> bool:
+    """Whether nobody listens on its port any more, which is so once it has turned new calls away."""
+    try:
+        with socket.create_connection((serving.host.strip("[]"), serving.port), timeout=10):
+            return False
+    except ConnectionRefusedError:
+        return True

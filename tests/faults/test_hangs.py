@@ -20,6 +20,7 @@ import grpc
 import pytest
 from marketplace.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc
 
+from tests.worlds.faults import World
 from tests.worlds.lines import Lines
 from tests.worlds.processes import Process
 from tests.worlds.served import Served
@@ -101,6 +102,12 @@ def test_a_first_start_says_what_takes_it_so_long_and_a_second_has_nothing_to_sa
     said = [line for line in served.lines if line.startswith(("Making the database in ", "Bringing its schema to "))]
     assert [line.split()[0] for line in said] == ["Making", "Bringing"], "however often it was started again"
     assert str(served.data) in said[0]
+
+
+async def test_the_database_of_a_server_keeps_what_it_acknowledged_and_listens_to_nobody_else(world: World) -> None:
+    settings = ("fsync", "full_page_writes", "synchronous_commit", "listen_addresses")
+    found = await world.sql("SELECT array_agg(current_setting(name)) FROM unnest($1::text[]) AS name", settings)
+    assert found == ["on", "on", "on", ""]
 
 
 @pytest.mark.faults

@@ -170,6 +170,9 @@ def test_a_wrong_password_is_told_apart_from_a_server_that_is_away() -> None:
 
 def test_migrating_an_empty_database_makes_the_schema(places: Places) -> None:
     environment = {"MARKETD_DATABASE_URL": places.not_migrated}
+    behind = ["migrate", "--check"]
+    ran = CliRunner(env=environment).invoke(application(behind), behind)
+    assert (ran.exit_code, ran.stdout) == (1, f"database: empty, this version: {revision.head()}\n")
     ran = CliRunner(env=environment).invoke(application(["migrate"]), ["migrate"])
     assert (ran.exit_code, ran.stdout) == (0, f"Schema: empty → {revision.head()}.\n")
 

@@ -207,6 +207,36 @@ async def test_a_mailbox_that_does_not_exist_ends_the_job_and_its_address_stays_
     assert TO not in str(lines)
 
 
+async def test_what_may_pass_is_tried_again_whatever_the_server_says_and_its_words_are_not_kept(serve: Serve) -> None:
+    letter = mail_job(Wording.VERIFICATION_CODE, TO, VALUES).payload
+
+    async def tried(port: int, **more: Any) -> str:
+        mailer = SmtpMailer(SmtpServer("127.0.0.1", port, implicit_tls=False, starttls=None, **more), seconds=2)
+        with pytest.raises(MailUnavailable) as raised:
+            await post_office(mailer).send_letter(letter)
+        return str(raised.value)
+
+    _, port = await serve(Mailbox(recipient_answers=[f"450 {TO} is busy"]))
+    assert await tried(port) == "the SMTP server answered 450"
+    _, port = await serve(authenticator=lambda *_: AuthResult(success=False, handled=False), auth_require_tls=False)
+    assert await tried(port, username="shop", password=SMTP_PASSWORD) == "the SMTP server answered 535"
+    _, port = await serve(Mailbox(answers=[f"421 {TO} later"]))
+    assert "421" in await tried(port)
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_longer_than_a_letter_may_take() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    mailer = SmtpMailer(SmtpServer("127.0.0.1", silent.sockets[0].getsockname()[1], False, starttls=None), seconds=0.1)
+    async with asyncio.timeout(20):
+        with pytest.raises(MailUnavailable):
+            await post_office(mailer).send_letter(mail_job(Wording.VERIFICATION_CODE, TO, VALUES).payload)
+    silent.close()
+
+
 async def test_a_code_that_is_over_is_not_sent(
     tx: Transactor, serve: Serve, enqueue: Callable[[Job], Awaitable[None]]
 ) -> None:

@@ -113,6 +113,12 @@ def test_a_command_calls_the_server_that_the_environment_names() -> None:
         assert errors[0].startswith("marketd: MARKETD_PORT 70000 is no port")
 
 
+@pytest.mark.parametrize("more", [[], ["--json"], ["--watch"]])
+def test_a_story_that_did_not_hold_and_a_watch_of_nothing_end_with_1(more: list[str]) -> None:
+    nobody = ["--target", "127.0.0.1:1", "--admin-email", "boss@shop.example", "--admin-password", "wrong"]
+    assert _run("demo", *nobody, *more)[0] == 1
+
+
 @pytest.mark.parametrize(
     "target",
     ["127.0.0.1:70000", "127.0.0.1:0", "[::1]:65536", "dns:shop.example:70000", "ipv4:127.0.0.1:7,127.0.0.1:70000"],

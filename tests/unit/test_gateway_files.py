@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -65,6 +66,11 @@ def test_a_command_ends_with_what_is_wrong_with_the_folder(
         require_static_folder(Settings(gateway_static=tmp_path, data_dir=tmp_path / "data"))
     assert ended.value.exit_code == 2
     assert "name a folder of pages alone" in capsys.readouterr().err
+    for inside in ("data_dir", "media_dir"):
+        private: dict[str, Any] = {"data_dir": tmp_path, "media_dir": tmp_path, inside: folder / "in"}
+        with pytest.raises(typer.Exit):
+            require_static_folder(Settings(gateway_static=folder, **private))
+        assert f"holds {folder / 'in'}" in capsys.readouterr().err
 
 
 def test_the_page_that_comes_with_it_is_there_and_may_be_served() -> None:

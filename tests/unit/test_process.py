@@ -32,6 +32,24 @@ async def test_background_work_that_fails_or_ends_is_begun_again_until_it_is_can
     assert begun == [0, 1, 2]
 
 
+async def test_work_that_fails_at_once_each_time_rests_a_second_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that a database in trouble would be asked, and the log written, as fast as a core can."""
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 3:
+            raise asyncio.CancelledError
+
+    async def work() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    with pytest.raises(asyncio.CancelledError):
+        await keep_running(work)
+    assert rests == [1.0, 1.0, 1.0]
+
+
 async def test_background_work_that_fails_while_it_is_cancelled_ends() -> None:
     goes_on = asyncio.Event()
 

@@ -96,9 +96,19 @@ def test_production_takes_a_default_that_it_was_told_to_take(told: dict[str, Any
         (Settings(tls_client_ca_file=Path("a")), "MARKETD_TLS_CLIENT_CA_FILE needs"),
         (Settings(tls_services={"a": "b"}), "MARKETD_TLS_SERVICES needs"),
         (Settings(internal_port=0), "MARKETD_INTERNAL_PORT needs"),
+        (Settings(internal_compression=True), "MARKETD_INTERNAL_COMPRESSION needs"),
         (Settings(secrets_dir=Path("not/there")), "MARKETD_SECRETS_DIR is not a folder"),
         (Settings(media_bucket_url="s3://b", media_bucket_key=SecretStr("x")), "MARKETD_MEDIA_BUCKET_KEY go together"),
+        (
+            Settings(media_bucket_url="s3://b", media_bucket_key_id=SecretStr("x")),
+            "MARKETD_MEDIA_BUCKET_KEY go together",
+        ),
         (Settings(media_bucket_region="eu-north-1"), "MARKETD_MEDIA_BUCKET_REGION needs"),
+        (Settings(media_bucket_endpoint="https://s3.example"), "MARKETD_MEDIA_BUCKET_ENDPOINT needs"),
+        (
+            Settings(media_bucket_key_id=SecretStr("x"), media_bucket_key=SecretStr("y")),
+            "MARKETD_MEDIA_BUCKET_KEY needs",
+        ),
         (Settings(media_bucket_public_url="https://p.example"), "MARKETD_MEDIA_BUCKET_PUBLIC_URL needs"),
     ],
 )

@@ -50,10 +50,11 @@ def compose(content: Content, *, letter_id: str, template: str, sender: Address,
     message["Subject"] = content.subject
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{letter_id}@{sender.domain}>"
-    message["Content-Language"] = content.locale
     # RFC 3834: holiday notes and the like are not to answer a machine.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(content.text)
     message.add_alternative(content.html, subtype="html")
+    # Last: whatever sets the content removes the headers that describe it.
+    message["Content-Language"] = content.locale
     return Letter(letter_id, template, message)

@@ -137,6 +137,10 @@ async def test_a_full_server_refuses_at_once_and_stays_open_for_the_other_kind_a
     held = [asyncio.ensure_future(probe.result(method, probe.question(), token=token)) for _ in range(2)]
     for _ in held:
         await asyncio.wait_for(begun.acquire(), 5)
+    gauges = {each.name: each.value for metric in probe.server.accounting.collect() for each in metric.samples}
+    is_unary = method == "Ask"
+    assert gauges["marketd_rpc_in_flight"] == (2 if is_unary else 0)
+    assert gauges["marketd_streams_open"] == (0 if is_unary else 2)
     refused = await probe.refused(method, probe.question(), token=token)
     assert refused.why == ("UNAVAILABLE", "OVERLOADED")
     assert refused.retry_seconds == 0.5
@@ -328,6 +332,30 @@ async def test_a_unary_call_that_outlives_its_deadline_is_ended_by_the_server(pr
     probe.on["Ask"] = stuck
     refused = await probe.refused("Ask", probe.question(), token=probe.tokens.issue(Role.BUYER), timeout=None)
     assert refused.why == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("in_time", "code"), [(False, "DEADLINE_EXCEEDED"), (True, "CANCELLED")])
+async def test_who_ran_out_of_time_and_who_went_away_are_told_apart_in_the_log(
+    probe: Probe, in_time: bool, code: str
+) -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def stuck(request: Any, context: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not in_time:  # the client's clock may be a little ahead of ours
+                await asyncio.sleep(max(kernel_call.current().remaining_seconds(0), 0) + 0.01)
+            over.set()
+
+    probe.on["Ask"] = stuck
+    call = probe.call("Ask", probe.question(), token=probe.tokens.issue(Role.BUYER), timeout=30 if in_time else 0.3)
+    await asyncio.wait_for(begun.wait(), 10)
+    if in_time:
+        call.cancel()
+    await asyncio.wait_for(over.wait(), 10)
+    assert [line["code"] for line in await probe.log()] == [code]
 
 
 async def test_metrics_and_log_count_every_call_and_hold_nothing_of_its_content(probe: Probe) -> None:

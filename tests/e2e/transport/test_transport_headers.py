@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from grpc_health.v1 import health_pb2
 from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Role
 
-from tests.worlds.raw_http2 import Connection, message
+from tests.worlds.raw_http2 import Connection, block, message
 from tests.worlds.raw_probe import INVALID_ARGUMENT, SOON, to
 
 if TYPE_CHECKING:
@@ -38,6 +39,19 @@ async def test_other_headers_may_come_twice(probe: Probe, connect: Connect) -> N
     raw = await connect(probe)
     pairs = [("cookie", "a=1"), ("cookie", "b=2"), ("tracestate", "x=1"), ("tracestate", "y=2")]
     assert (await raw.end_of(raw.call(to("Get", extra=pairs)), SOON)).status == "0"
+
+
+async def test_a_gateways_question_that_had_a_yes_is_no_news_and_everything_else_is(
+    probe: Probe, connect: Connect
+) -> None:
+    check, asks = "/grpc.health.v1.Health/Check", [("user-agent", "Envoy/HC")]
+    raw = await connect(probe)
+    for headers in (block(check, asks), block(check), to("Get", extra=asks)):
+        assert (await raw.end_of(raw.call(headers), SOON)).status == "0"
+    nobody = health_pb2.HealthCheckRequest(service="no.such.Service").SerializeToString()
+    assert (await raw.end_of(raw.call(block(check, asks), nobody), SOON)).status != "0"
+    lines = [(line["method"].rpartition("/")[2], line["code"]) for line in await probe.log()]
+    assert lines == [("Check", "OK"), ("Get", "OK"), ("Check", "NOT_FOUND")]
 
 
 @pytest.mark.parametrize(

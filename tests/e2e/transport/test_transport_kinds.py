@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.message import Message
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import EtagMismatch
+from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
     from tests.worlds.probe import Probe
@@ -78,6 +79,26 @@ async def test_an_unknown_exception_goes_out_without_its_text(
     assert refused.metadata == {"correlationId": "find-me"}
     assert "SELECT" not in repr(refused)
     assert type(problem).__name__ not in repr(refused)
+
+
+@every_kind
+async def test_what_the_log_says_of_an_unknown_exception_finds_it_and_tells_nothing_of_the_call(
+    probe: Probe, method: str
+) -> None:
+    probe.on[method] = raising(method, LookupError("a bug of ours"))
+    token = probe.tokens.issue(Role.BUYER)
+    metadata = [("x-request-id", "find-me"), ("user-agent", "canary-agent"), ("x-forwarded-for", "192.0.2.77")]
+    question = probe.question(text="canary-text")
+    with capture_logs() as lines:
+        await probe.refused(method, question, token=token, metadata=metadata)
+    (line,) = lines
+    assert line.pop("exc_info").args == ("a bug of ours",)
+    assert line == {
+        "event": "rpc failed",
+        "log_level": "error",
+        "method": f"/transport.probe.v1.ProbeService/{method}",
+        "request_id": "find-me",
+    }
 
 
 @every_kind

@@ -42,6 +42,9 @@ async def test_health_knows_the_server_and_each_of_its_services(probe: Probe) ->
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Check(health_pb2.HealthCheckRequest(service="no.such.Service"))
     assert probe.taken_apart(caught.value).why == ("NOT_FOUND", "NOT_FOUND")
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service="no.such.Service"))
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watch.cancel()
     probe.server.health.set_not_serving(PROBE)
     list_all: Any = probe.channel.unary_unary("/grpc.health.v1.Health/List")
     states: bytes = await list_all(b"")
@@ -84,6 +87,32 @@ async def test_watchers_of_health_hear_of_every_change_and_of_the_drain(start_pr
     assert (await watch.read()).status == NOT_SERVING
     assert await watch.read() is grpc.aio.EOF
     await stopping
+
+
+async def test_a_drain_waits_for_no_hook_that_hangs_and_for_none_that_fails(
+    start_probe: StartProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketd.transport.edge.calls._HOOK_SECONDS", 0.05)
+    probe = await start_probe()
+    begun: list[str] = []
+    let_go = asyncio.Event()
+
+    async def hang() -> None:
+        begun.append("hangs")
+        await let_go.wait()
+
+    async def fail() -> None:
+        begun.append("fails")
+        raise RuntimeError("a bug")
+
+    probe.server.calls.on_drain(fail)
+    probe.server.calls.on_drain(hang)
+    try:
+        async with asyncio.timeout(20):
+            await probe.server.stop(1)
+    finally:
+        let_go.set()
+    assert begun == ["fails", "hangs"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

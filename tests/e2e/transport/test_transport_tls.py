@@ -12,9 +12,11 @@ from uuid import UUID
 
 import grpc
 import pytest
+from marketd.config import Settings
 from marketd.kernel.call import call as kernel_call
 from marketd.kernel.call.caller import Caller, Role
 from marketd.transport.edge.tls import ServerCertificate, TlsFiles
+from marketd.transport.options import server_options
 from marketd.transport.rules import RateClass
 from marketd.transport.start_errors import CertificateUnusable
 
@@ -291,6 +293,32 @@ async def test_services_have_a_port_of_their_own_while_everybody_else_needs_no_c
     # Where no certificate is asked for, none counts.
     assert await ask(secured.connect(show=issued)) == "OK"
     assert [caller.roles for caller in secured.callers] == [frozenset(), {Role.SERVICE}, frozenset()]
+
+
+@pytest.mark.parametrize("internal", [False, True])
+async def test_settings_ask_clients_for_a_certificate_where_services_call_and_nowhere_else(
+    start_probe: StartProbe, authority: Authority, clients: Authority, tmp_path: Path, internal: bool
+) -> None:
+    ca = tmp_path / "clients.pem"
+    ca.write_bytes(clients.pem)
+    certificate, key = authority.server().write(tmp_path)
+    settings = Settings(
+        tls_cert_file=certificate,
+        tls_key_file=key,
+        tls_client_ca_file=ca,
+        tls_services={"billing": "billing"},
+        internal_port=0 if internal else None,
+    )
+    told = server_options(settings, reuse_port=False)
+    names = ("credentials", "internal_port", "internal_credentials", "services")
+    probe = await start_probe(**{name: getattr(told, name) for name in names})
+    secured = Secured(probe, ServerCertificate(TlsFiles(certificate, key, ca)), tmp_path, authority)
+    issued = clients.issue("billing")
+    assert await ask(secured.connect()) == ("OK" if internal else "UNAVAILABLE")
+    assert await ask(secured.connect(internal=internal)) == "UNAVAILABLE"
+    assert await ask(secured.connect(show=issued, internal=internal)) == "OK"
+    assert secured.callers[-1].roles == {Role.SERVICE}
+    await secured.close()
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections_and_ends_no_call(

@@ -92,6 +92,13 @@ class TestAnswers:
         answers.keep("/m", b"q", b"new", "product:0", answers.now())
         assert answers.get("/m", b"q") == b"new"
 
+    def test_nor_is_one_that_was_computed_while_everything_was_forgotten(self) -> None:
+        answers = AnswerCache()
+        before = answers.now()
+        answers.clear()
+        answers.keep("/m", b"q", b"old", "product:0", before)
+        assert answers.get("/m", b"q") is None
+
     def test_dropping_a_tag_drops_all_its_answers_and_no_other(self) -> None:
         answers = AnswerCache()
         for number in range(10):
@@ -120,6 +127,24 @@ class TestAnswers:
         assert answers.get("/m", b"q") is None
         with pytest.raises(ValueError, match="one second"):
             AnswerCache(ttl_seconds=1.5)
+
+    def test_an_answer_is_kept_for_a_second_and_the_oldest_goes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        time = Time()
+        monkeypatch.setattr("marketd.transport.edge.answers.time.monotonic", time)
+        answers = AnswerCache(max_entries=2)
+        for name in (b"first", b"second"):
+            answers.keep("/m", name, b"a", "tag", answers.now())
+            time.now += 0.5
+        assert (answers.get("/m", b"first"), answers.get("/m", b"second")) == (b"a", b"a")
+        time.now += 0.01
+        assert (answers.get("/m", b"first"), answers.get("/m", b"second")) == (None, b"a")
+        assert len(answers) == 1
+        time.now += 0.5
+        assert answers.get("/m", b"second") is None
+        for name in (b"1", b"2", b"3"):
+            answers.keep("/m", name, b"a", "tag", answers.now())
+        assert [answers.get("/m", name) for name in (b"1", b"2", b"3")] == [None, b"a", b"a"]
+        assert answers.get("/other", b"3") is None
 
 
 class Everything(Refusal):
