@@ -13,8 +13,6 @@ from google.rpc import code_pb2  # type: ignore[import-untyped]  # the wheel car
 from marketd import app as composition
 from marketd.config import Settings
 from marketd.process.process import App
-from marketd.transport.access import AccessTable
-from marketd.transport.rules import Open
 from marketplace.admin.v1 import admin_service_pb2
 from marketplace.auth.v1 import user_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
@@ -25,9 +23,10 @@ from marketplace_client import MarketplaceClient, MarketplaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.canaries import MARK
+from tests.worlds.agreed import agreed
 
 PASSWORD = f"a passphrase for the log {MARK}"
-AUDITED = {rule.method: rule for rule in AccessTable.from_names(composition.SERVICES) if rule.audit}
+AUDITED = {path: line for path, line in agreed().items() if line.is_audited}
 
 
 @pytest.fixture
@@ -77,18 +76,16 @@ async def test_a_refused_call_of_any_audited_method_leaves_an_entry(
     """Empty calls: nobody's, or without what the request must have."""
     assert len(AUDITED) > 30
     wrong = {}
-    for rule in AUDITED.values():
+    for method, line in AUDITED.items():
         correlation_id = f"audit-{uuid4()}"
-        call: Any = channel.unary_unary(rule.method)
+        call: Any = channel.unary_unary(method)
         code, reason = await _ended(call(b"", metadata=[("x-request-id", correlation_id)], timeout=10))
-        if rule.access is not Open.PUBLIC:
-            assert (code, reason) == ("UNAUTHENTICATED", "UNAUTHENTICATED"), rule.method
-        found = [
-            entry for entry in await _entries(boss, methods=[rule.method]) if entry.correlation_id == correlation_id
-        ]
+        if line.who != "PUBLIC":
+            assert (code, reason) == ("UNAUTHENTICATED", "UNAUTHENTICATED"), method
+        found = [entry for entry in await _entries(boss, methods=[method]) if entry.correlation_id == correlation_id]
         facts = [(_name(e), _reason(e), e.remote_address, e.actor.kind, e.HasField("create_time")) for e in found]
         if facts != [(code, reason, "127.0.0.1", audit_pb2.ACTOR_KIND_ANONYMOUS, True)]:
-            wrong[rule.method] = facts
+            wrong[method] = facts
     assert wrong == {}
 
 

@@ -11,21 +11,17 @@ from uuid import UUID
 
 import grpc
 import pytest
-from marketd import app as composition
 from marketd.kernel.db.failpoints import Failpoint
-from marketd.transport.access import AccessTable
-from marketd.transport.rules import Idempotency
 from marketplace_client import MarketplaceError
 
 from tests.faults import books
 from tests.faults.recipes import RECIPES, Recipe, Scene
+from tests.worlds.agreed import agreed
 from tests.worlds.faults import World
 from tests.worlds.lines import RULES, Answer, Lines
 from tests.worlds.served import Served
 
-KEYED = sorted(
-    rule.method for rule in AccessTable.from_names(composition.SERVICES) if rule.idempotency is Idempotency.KEY_REQUIRED
-)
+KEYED = sorted(path for path, line in agreed().items() if line.idempotency == "KEY_REQUIRED")
 # Answers are stored in one place for all of them, and each costs the restart of a worker: one that moves goods and one
 # that moves money are tried in every run, the others in the long one.
 EVERY_TIME = ("PlaceOrder", "ConfirmPayment")
@@ -60,7 +56,7 @@ async def repeat_changes_nothing(world: World, lines: Lines, scene: Scene, first
     assert again.replayed
     moved = books.changed(before, await books.fingerprint(world.database_url))
     # A repeat of an audited rpc is written down, and nothing else is.
-    assert set(moved) == ({"audit_entries"} if RULES[type(scene.request)].audit else set())
+    assert set(moved) == ({"audit_entries"} if agreed()[RULES[type(scene.request)].method].is_audited else set())
     await books.assert_sound(world.database_url)
 
 

@@ -13,6 +13,7 @@ from marketd.transport.rules import RateClass
 from tests.e2e.matrix.people import OK, ROLES, People
 from tests.e2e.matrix.recipes import RECIPES
 from tests.viewers import Viewer, judge
+from tests.worlds.agreed import agreed
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES, written
 from tests.worlds.wire import check_refusal
@@ -53,8 +54,10 @@ async def test_a_method_is_open_to_exactly_those_whom_the_contract_names(
         assert (outcome.code, outcome.reason) == verdict, f"{name}: {outcome}"
         check_refusal(outcome, name)
         assert not outcome.answers
-    # Refusals of audited rpcs are written down, and nothing else is.
-    assert written(before, after) == ({"audit_entries": len(refused)} if rule.audit and refused else {})
+    # Refusals of rpcs that were agreed to be audited are written down, and nothing else is.
+    assert written(before, after) == (
+        {"audit_entries": len(refused)} if agreed()[method].is_audited and refused else {}
+    )
 
     for name in welcome:
         scene = scene if name == welcome[0] else await recipe.prepare(market, name)

@@ -11,23 +11,21 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from marketd.transport.rules import Idempotency, Kind
 from marketplace.catalog.v1 import catalog_service_pb2
 
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
 from tests.e2e.matrix.scenes import caller_for
+from tests.worlds.agreed import agreed
 from tests.worlds.matrix import Market
-from tests.worlds.observed import RULES, written
+from tests.worlds.observed import written
 from tests.worlds.things import new_key
 from tests.worlds.wire import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KEYED = sorted(
-    method for method, rule in RULES.items() if rule.idempotency is not Idempotency.NONE and rule.kind is Kind.UNARY
-)
-REQUIRED = [method for method in KEYED if RULES[method].idempotency is Idempotency.KEY_REQUIRED]
+KEYED = sorted(path for path, line in agreed().items() if line.idempotency != "NONE" and line.kind == "UNARY")
+REQUIRED = [method for method in KEYED if agreed()[method].idempotency == "KEY_REQUIRED"]
 # Unknown fields are dropped where all requests are parsed, so one method of each service shows it.
 ONE_OF_EACH = list({method.rpartition("/")[0]: method for method in KEYED}.values())
 IMPORT = "/marketplace.catalog.v1.CatalogService/ImportProducts"
@@ -46,8 +44,8 @@ def _all_ok(outcomes: Sequence[Outcome]) -> bool:
 
 
 def noted(method: str, calls: int) -> dict[str, int]:
-    """What so many calls write that do nothing: an entry each in the audit log, where the rule says so."""
-    return {"audit_entries": calls} if RULES[method].audit else {}
+    """What so many calls write that do nothing: an entry each in the audit log, where that was agreed."""
+    return {"audit_entries": calls} if agreed()[method].is_audited else {}
 
 
 @pytest.mark.parametrize("method", KEYED)

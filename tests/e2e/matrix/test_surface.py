@@ -26,6 +26,7 @@ from marketd.transport.start_errors import MethodsWithoutRule
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.policy.v1 import policy_pb2
 
+from tests.worlds.agreed import agreed
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES
 from tests.worlds.things import new_key
@@ -51,23 +52,22 @@ def declared() -> dict[str, policy_pb2.Rule]:
     return rules
 
 
-def test_the_policy_command_lists_every_rpc_with_the_rule_that_the_contract_gives_it() -> None:
+def test_the_policy_command_lists_every_rpc_with_the_rule_that_was_agreed_for_it() -> None:
     command = [sys.executable, "-m", "marketd", "policy", "--json"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     methods = {method["method"]: method for method in json.loads(printed)["methods"]}
     rules = declared()
     assert {path for path in methods if path.startswith("/marketplace.")} == set(rules)
     assert set(methods) == set(RULES)
-    for path, rule in rules.items():
-        roles = sorted(policy_pb2.Role.Name(role).removeprefix("ROLE_") for role in rule.roles.any_of)
-        kind = rule.WhichOneof("access")
+    for path, line in agreed().items():
+        rule = rules.get(path, policy_pb2.Rule())
         assert methods[path] == {
             "method": path,
-            "access": roles if kind == "roles" else [str(kind).upper()],
-            "idempotency": policy_pb2.Idempotency.Name(rule.idempotency).removeprefix("IDEMPOTENCY_"),
-            "rate_class": policy_pb2.RateClass.Name(rule.rate_class).removeprefix("RATE_CLASS_"),
-            "audit": rule.audit,
-            "stability": policy_pb2.Stability.Name(rule.stability).removeprefix("STABILITY_"),
+            "access": line.access,
+            "idempotency": line.idempotency,
+            "rate_class": line.rate_class,
+            "audit": line.is_audited,
+            "stability": line.stability,
             "unrepeatable": rule.unrepeatable,
             "replacement": rule.replacement,
         }

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from marketd.commands.check import check_database
-from marketd.transport.rules import RateClass
+from marketd.transport.rules import Kind, RateClass
 from marketd.transport.validation import MAX_INLINE_BYTES, MAX_REQUEST_BYTES, request_limit
 from marketplace.delivery.v1 import delivery_service_pb2
 from marketplace.order.v1 import order_pb2, order_service_pb2
@@ -22,6 +22,7 @@ from tests.e2e.matrix.people import People
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_orders import positions
 from tests.e2e.matrix.scenes import caller_for
+from tests.worlds.agreed import beyond
 from tests.worlds.matrix import Market
 from tests.worlds.observed import RULES
 from tests.worlds.things import new_key
@@ -77,6 +78,12 @@ def check(outcome: Outcome, name: str) -> None:
     check_contract(outcome, name)
 
 
+def check_bounds(outcome: Outcome, method: str, raw: bytes, name: str) -> None:
+    """What went through has nothing in it that is larger than was agreed. Of a stream the wrong part may be unread."""
+    if outcome.code is grpc.StatusCode.OK and RULES[method].kind is Kind.UNARY:
+        assert beyond(RULES[method].request.FromString(raw)) == [], name
+
+
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("most", [SHORT, pytest.param(None, marks=pytest.mark.faults)], ids=["some", "all"])
@@ -130,7 +137,9 @@ async def test_no_values_bring_a_method_out_of_the_contract(
 
         async def attempt(name: str, raw: bytes) -> None:
             async with gate:
-                check(await market.send_as(token, method, raw, take=take), name)
+                outcome = await market.send_as(token, method, raw, take=take)
+                check(outcome, name)
+                check_bounds(outcome, method, raw, name)
 
         async with asyncio.TaskGroup() as group:
             for name, raw in reads:
@@ -145,6 +154,7 @@ async def test_no_values_bring_a_method_out_of_the_contract(
             name, raw = wild(rng, bodies[place]) if at is None else wrong[at]
             outcome = await market.send_as(token, method, *among(bodies, place, raw), take=take)
             check(outcome, name)
+            check_bounds(outcome, method, raw, name)
             if changes and outcome.code is grpc.StatusCode.OK and renewals:
                 renewals -= 1
                 token, bodies = await ready(market, people, method)

@@ -30,6 +30,7 @@ from marketplace.admin.v1 import admin_service_pb2
 from marketplace.errors.v1 import error_reason_pb2
 from marketplace.type.v1 import audit_pb2
 
+from tests.integration.wires import Wire
 from tests.worlds.built import Built
 from tests.worlds.parts import make_parts
 
@@ -223,6 +224,27 @@ async def test_entries_wait_for_a_database_that_is_away(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await engine.dispose()
+
+
+@pytest.mark.parametrize("is_committed", [True, False], ids=["answer-lost", "commit-lost"])
+async def test_entries_whose_commit_got_no_answer_stand_there_once(
+    tx: Transactor, database_url: str, clock: ManualClock, is_committed: bool
+) -> None:
+    async with Wire(database_url) as wire:
+        engine = create_engine(wire.url, pool_size=1)
+        journal = AuditJournal(Transactor(engine, clock), clock)
+        noted = [journal.note(_call(number)) for number in range(3)]
+        if is_committed:
+            wire.lose_answer_to(b"COMMIT")
+        else:
+            wire.lose(b"COMMIT")
+        task = asyncio.create_task(journal.run())
+        await asyncio.wait_for(asyncio.gather(*noted), 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.dispose()
+    found = [entry.correlation_id for entry in (await _list(tx)).audit_entries]
+    assert found == ["c2", "c1", "c0"]
 
 
 async def test_admins_walk_the_log_from_its_end_and_filter_it(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pyotp
@@ -297,13 +298,25 @@ async def test_a_common_password_leaves_the_token_good(house: House) -> None:
     await house.reset(STRANGER, token, FRESH)
 
 
-async def test_a_reset_opens_the_door_that_guesses_had_shut(house: House) -> None:
-    await house.register("jo")
-    for _ in range(throttle.FREE + 1):
-        with pytest.raises((InvalidCredentials, TooManyFailures)):
-            await house.login("jo", "wrong horse battery")
+async def test_a_reset_opens_every_door_that_guesses_had_shut(house: House) -> None:
+    """The one that the owner is known at, those of strangers by each name, and that of who has signed in."""
+    caller = await house.caller(await house.register("jo"))
+    await house.verified_phone(caller, "+4930123456")
+    names, away = ("jo", "jo@shop.example", "+4930123456"), Caller(None, None, frozenset(), "198.51.100.9")
+    doors = [partial(house.login, "jo")] + [partial(house.login, name, device="tv", caller=away) for name in names]
+    for door in doors:
+        for _ in range(throttle.FREE):
+            with pytest.raises(InvalidCredentials):
+                await door("wrong horse battery")
+        with pytest.raises(TooManyFailures):
+            await door(PASSWORD)
+    for _ in range(throttle.FREE):
+        with pytest.raises(InvalidCredentials):
+            await house.change_password(caller, ChangePassword(f"wrong horse battery {MARK}", FRESH))
     await house.reset(STRANGER, await _token(house, "jo@shop.example"), FRESH)
-    await house.login("jo", FRESH)
+    for door in doors:
+        signed_in = await door(FRESH)
+    await house.change_password(await house.caller(signed_in), ChangePassword(FRESH, PASSWORD))
 
 
 async def test_changing_the_password_ends_the_other_sessions_and_keeps_this_one(house: House) -> None:

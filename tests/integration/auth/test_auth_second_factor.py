@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 from marketd.auth.accounts.block import block_account
+from marketd.auth.accounts.find import find_account
 from marketd.auth.codes import throttle
-from marketd.auth.codes.values import FactorProof
+from marketd.auth.codes.values import FactorProof, Proof
 from marketd.auth.errors import AccountBlocked, CodeWrong, InvalidCredentials, TooManyFailures, TotpRequired
 from marketd.auth.sessions.sign_in import SignedIn
 from marketd.kernel.call.caller import Caller, Role
@@ -182,10 +183,34 @@ async def test_the_factor_goes_only_with_one_of_its_codes(house: House) -> None:
     for proof in (FactorProof(), FactorProof("000000"), FactorProof("", "WRONG-CODES")):
         with pytest.raises(TotpRequired):
             await house.disable_totp(caller, proof)
+    before = (await house.tx.read(lambda unit: find_account(unit.connection, caller.known_user_id))).version
     await house.disable_totp(caller, FactorProof(_code(house, secret)))
-    assert not (await house.login("jo")).account.totp_enabled
+    account = (await house.login("jo")).account
+    assert not account.totp_enabled
+    assert account.version > before  # whoever read the account before has another etag
     with pytest.raises(IllegalTransition):
         await house.disable_totp(caller, FactorProof("", codes[0]))
+
+
+async def test_a_right_code_forgets_the_wrong_ones_wherever_it_is_shown(house: House) -> None:
+    _, caller, secret, codes = await _enrolled(house, "jo")
+    wrong = FactorProof("", "WRONG-CODES")
+
+    async def nearly() -> None:
+        for _ in range(throttle.FREE - 1):
+            with pytest.raises(TotpRequired):
+                await house.change_email(caller, "new@shop.example", Proof(factor=wrong))
+
+    await nearly()
+    await house.change_email(caller, "new@shop.example", Proof(factor=FactorProof("", codes[0])))
+    await nearly()
+    await house.login("jo", recovery=codes[1])
+    await nearly()
+    await house.disable_totp(caller, FactorProof("", codes[2]))
+    # Those of the factor that is gone say nothing about the next one.
+    secret = (await house.enroll(caller)).secret
+    await house.factor.confirm(caller, _code(house, secret, 1))
+    await nearly()
 
 
 async def test_a_stolen_session_does_not_guess_the_factor_away(house: House) -> None:

@@ -43,6 +43,9 @@ async def test_a_service_gets_a_short_token_that_every_worker_takes(house: House
     house.clock.advance(timedelta(minutes=5, seconds=31))
     with pytest.raises(TokenExpired):
         await house.principals.authenticate(token.text)
+    # An admin who looks for what nobody uses any more sees when each was used last.
+    await house.services.issue(STRANGER, str(made.account.service_account_id), made.client_secret)
+    assert [each.use_time for each in await _listed(house)] == [house.clock.now()]
 
 
 async def test_a_revoke_is_known_to_another_worker_within_two_seconds_and_ends_its_streams(

@@ -53,6 +53,9 @@ async def test_the_owner_gets_the_account_back_and_the_thief_is_out(house: House
     stolen = await house.login(THIEF)
     await house.change_email(caller, "next@shop.example")
     waiting = await house.code_sent()
+    await house.recovering.request(THIEF, caller.address)
+    await house.deliver()
+    of_the_thief = house.mailbox.last("password_reset")["token"]
     house.mailbox.sent.clear()
     await house.undo(token)
     await house.deliver()
@@ -73,6 +76,8 @@ async def test_the_owner_gets_the_account_back_and_the_thief_is_out(house: House
             await house.login(login)
     with pytest.raises(CodeWrong):
         await house.verify(caller, Channel.EMAIL, waiting)
+    with pytest.raises(LetterTokenInvalid):
+        await house.reset(caller, of_the_thief, FRESH)
     await house.reset(caller, house.mailbox.last("password_reset")["token"], FRESH)
     assert (await house.login(HOME, FRESH)).account.user_id == caller.user_id
 
@@ -180,6 +185,10 @@ async def test_a_second_factor_goes_when_it_is_younger_than_the_change(house: Ho
         )
     )
     assert left == ([1, 10] if before else [0, 0])
+    await house.deliver()
+    assert house.mailbox.templates().count("totp_disabled") == (0 if before else 1)
+    # Nobody had verified it, and an address is not verified by coming back.
+    assert await _emails(house) == [(HOME, False)]
 
 
 async def test_a_blocked_account_gets_its_address_and_stays_blocked(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -116,6 +117,30 @@ async def test_accounts_come_in_the_order_asked_for_page_by_page(house: House) -
     assert [user.email for user in await walked(order_by="email desc")] == by_email[::-1]
     assert [user.user_id for user in await walked(order_by="create_time")] == [str(admin), *made]
     assert [user.username for user in await walked(order_by="email", query="jo d")][:2] == ["ann", "bob"]
+
+
+async def test_accounts_are_found_by_when_they_were_made_and_by_their_phones(house: House) -> None:
+    admin = await _admin(house)
+    instants = []
+    for name in ("first", "second", "third"):
+        house.clock.advance(timedelta(minutes=1))
+        instants.append(house.clock.now())
+        await house.register(name, f"+4930111{len(instants)}")
+
+    async def found(**wanted: Any) -> list[str]:
+        wanted = {
+            key: Timestamp(seconds=int(value.timestamp()), nanos=value.microsecond * 1_000)
+            if isinstance(value, datetime)
+            else value
+            for key, value in wanted.items()
+        }
+        return [user.username for user in (await _list(house, admin, order_by="create_time", **wanted)).users]
+
+    # From an instant on, it included, and before one, it not.
+    assert await found(create_time_from=instants[1]) == ["second", "third"]
+    assert await found(create_time_from=instants[0], create_time_before=instants[2]) == ["first", "second"]
+    assert await found(query="+49301112") == ["second"]
+    assert await found(query="+4930111") == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize(
