@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import uuid4
 
 import pytest
@@ -148,6 +148,7 @@ async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> N
     await market.add(buyer, await market.variant(one, price_minor=1_050), 2)
     await market.add(buyer, await market.variant(one, price_minor=99), 1)
     await market.add(buyer, await market.variant(two, price_minor=500), 3)
+    begun = market.clock.now()
     quote = await market.quote(buyer)
     assert {package.seller_id for package in quote.packages} == {str(one.seller_id), str(two.seller_id)}
     assert minor(quote.subtotal) == 2_100 + 99 + 1_500
@@ -155,7 +156,8 @@ async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> N
     assert minor(quote.total) == 3_699 + 980
     assert sum(minor(package.total) for package in quote.packages) == minor(quote.total)
     assert quote.quote_token
-    assert quote.expire_time.seconds > quote.eta.earliest_time.seconds - 3_600
+    lifetime = timedelta(minutes=15)
+    assert begun + lifetime <= quote.expire_time.ToDatetime(UTC) <= market.clock.now() + lifetime
     assert quote.address.recipient == "Ada"
 
 
