@@ -242,6 +242,7 @@ async def test_a_code_is_disabled_for_good(promos: Promos) -> None:
     market = promos.market
     shop = await market.shop()
     made = await promos.create(shop.caller)
+    made = await promos.update(shop.caller, made.promo_code_id, description="soon over")
     disabled = await promos.disable(shop.caller, made.promo_code_id, etag=made.etag)
     assert (disabled.state, disabled.HasField("disable_time")) == (DISABLED, True)
     assert await promos.disable(shop.caller, made.promo_code_id, etag=made.etag) == disabled
@@ -254,7 +255,11 @@ async def test_a_code_is_disabled_for_good(promos: Promos) -> None:
             "SELECT event_type FROM outbox_events WHERE aggregate_id = $1 ORDER BY seq", UUID(made.promo_code_id)
         )
     )
-    assert [row["event_type"] for row in kinds] == ["promo_code.created", "promo_code.disabled"]
+    assert [row["event_type"] for row in kinds] == [
+        "promo_code.created",
+        "promo_code.updated",
+        "promo_code.disabled",
+    ]
 
 
 async def test_who_changed_what_stands_in_the_audit_log(promos: Promos) -> None:
