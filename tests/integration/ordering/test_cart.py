@@ -141,6 +141,9 @@ async def test_items_show_the_price_of_the_moment_and_what_is_in_the_way(market:
     assert (short.kind, short.available_quantity) == (cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK, 3)
     [missing] = items[str(gone)].problems
     assert (missing.kind, missing.blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
+    # Who adds more of it has seen the new price.
+    more = {item.variant_id: item for item in (await market.add(buyer, dearer)).items}[str(dearer)]
+    assert (more.quantity, list(more.problems)) == (6, [])
 
 
 async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> None:
@@ -237,5 +240,7 @@ async def test_old_quotes_are_swept(market: Market) -> None:
     await market.add(buyer, await market.variant(await market.shop()))
     await market.quote(buyer)
     assert await market.tx.run("test.sweep", sweep_quotes) == 0
+    market.clock.ahead = KEEP_QUOTES
+    assert await market.tx.run("test.sweep", sweep_quotes) == 0, "it has ended, and stays for whoever asks"
     market.clock.ahead = KEEP_QUOTES + timedelta(hours=1)
     assert await market.tx.run("test.sweep", sweep_quotes) == 1

@@ -63,9 +63,11 @@ async def test_pieces_added_after_the_quote_stay_in_the_cart(market: Market) -> 
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     await market.add(buyer, variant, 2)
     quote = await market.quote(buyer)
-    await market.add(buyer, variant, 3)
+    before = await market.add(buyer, variant, 3)
     await market.place_quote(buyer, quote)
-    assert [item.quantity for item in (await market.cart(buyer)).items] == [3]
+    after = await market.cart(buyer)
+    assert [item.quantity for item in after.items] == [3]
+    assert after.etag != before.etag, "the cart is another one"
 
 
 @pytest.mark.faults  # two processes of it race in every run

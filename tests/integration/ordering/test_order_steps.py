@@ -154,7 +154,7 @@ async def test_cancelling_a_paid_order_gives_stock_and_money_back(market: Market
     assert order.state == CANCELLED
     payment = await market.get_payment(buyer, placed.payment_id)
     assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
-    assert payment.refunds[0].order_id == placed.order_id
+    assert (payment.refunds[0].order_id, payment.refunds[0].reason) == (placed.order_id, "Order cancelled.")
     with pytest.raises(IllegalTransition):
         await market.cancel(shop.caller, placed.order_id)
     assert await market.violations() == []
@@ -178,6 +178,9 @@ async def test_a_part_of_a_paid_order_is_cancelled_and_then_the_rest(market: Mar
     with pytest.raises(NotFound):
         await market.cancel(buyer, order.order_id, (str(uuid4()), 1))
     await market.cancel(shop.caller, order.order_id, (items[str(chair)], None))
+    with pytest.raises(ValidationFailed) as refusal:
+        await market.cancel(shop.caller, order.order_id, (items[str(lamp)], 1), (items[str(chair)], None))
+    assert refusal.value.fields[0].field == "lines[1].quantity", "nothing of it is left to cancel"
     last = await market.cancel(shop.caller, order.order_id, (items[str(lamp)], 2))
     assert last.state == CANCELLED
     await market.run_jobs()

@@ -139,14 +139,19 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
     await market.ready(shop, order_id)
     await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
     lost, unknown = watch_pb2.STREAM_RESET_REASON_EVENTS_LOST, watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN
-    for token, reason in ((cursor, lost), ("nonsense", unknown), (cursor[:-2] + "xx", unknown)):
-        again = _watch(market, buyer, order_id, token)
+    for caller, token, reason in (
+        (buyer, cursor, lost),
+        (buyer, "nonsense", unknown),
+        (buyer, cursor[:-2] + "xx", unknown),
+        (shop.caller, cursor, unknown),  # who may watch the order too, and was not told what the buyer was
+    ):
+        again = _watch(market, caller, order_id, token)
         reset, snapshot = await anext(again), await anext(again)
         assert reset.reset.reason == reason
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
         # A connection that breaks between the two: the snapshot must not be lost.
-        once_more = _watch(market, buyer, order_id, reset.resume_token)
+        once_more = _watch(market, caller, order_id, reset.resume_token)
         assert (await anext(once_more)).HasField("reset")
         assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):

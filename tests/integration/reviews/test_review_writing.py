@@ -117,6 +117,15 @@ async def test_only_the_buyer_reviews_and_nobody_the_own_work(reviews: Reviews) 
     (fetched,) = await reviews.bought(buyer, shop, product_id)
     with pytest.raises(ValidationFailed, match="nobody brought"):
         await reviews.write(buyer, fetched, kind=COURIER)
+    # What was to be sent was cancelled before the courier came, and the rest was handed over.
+    (handed_over,) = await reviews.bought(buyer, shop, product_id, courier=courier)
+    await reviews.execute(
+        "UPDATE orders SET out_for_delivery_time = NULL WHERE order_id ="
+        " (SELECT order_id FROM order_items WHERE item_id = $1)",
+        handed_over,
+    )
+    with pytest.raises(ValidationFailed, match="nobody brought"):
+        await reviews.write(buyer, handed_over, kind=COURIER)
 
 
 async def test_pictures_are_the_authors_own_for_reviews_and_held_while_they_are_shown(reviews: Reviews) -> None:
