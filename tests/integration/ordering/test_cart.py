@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import uuid4
 
 import pytest
@@ -141,6 +141,9 @@ async def test_items_show_the_price_of_the_moment_and_what_is_in_the_way(market:
     assert (short.kind, short.available_quantity) == (cart_pb2.PROBLEM_KIND_INSUFFICIENT_STOCK, 3)
     [missing] = items[str(gone)].problems
     assert (missing.kind, missing.blocking) == (cart_pb2.PROBLEM_KIND_VARIANT_UNAVAILABLE, True)
+    # Who adds more of it has seen the new price.
+    more = {item.variant_id: item for item in (await market.add(buyer, dearer)).items}[str(dearer)]
+    assert (more.quantity, list(more.problems)) == (6, [])
 
 
 async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> None:
@@ -148,6 +151,7 @@ async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> N
     await market.add(buyer, await market.variant(one, price_minor=1_050), 2)
     await market.add(buyer, await market.variant(one, price_minor=99), 1)
     await market.add(buyer, await market.variant(two, price_minor=500), 3)
+    begun = market.clock.now()
     quote = await market.quote(buyer)
     assert {package.seller_id for package in quote.packages} == {str(one.seller_id), str(two.seller_id)}
     assert minor(quote.subtotal) == 2_100 + 99 + 1_500
@@ -155,7 +159,8 @@ async def test_a_quote_has_one_package_a_seller_and_adds_up(market: Market) -> N
     assert minor(quote.total) == 3_699 + 980
     assert sum(minor(package.total) for package in quote.packages) == minor(quote.total)
     assert quote.quote_token
-    assert quote.expire_time.seconds > quote.eta.earliest_time.seconds - 3_600
+    lifetime = timedelta(minutes=15)
+    assert begun + lifetime <= quote.expire_time.ToDatetime(UTC) <= market.clock.now() + lifetime
     assert quote.address.recipient == "Ada"
 
 
@@ -235,5 +240,7 @@ async def test_old_quotes_are_swept(market: Market) -> None:
     await market.add(buyer, await market.variant(await market.shop()))
     await market.quote(buyer)
     assert await market.tx.run("test.sweep", sweep_quotes) == 0
+    market.clock.ahead = KEEP_QUOTES
+    assert await market.tx.run("test.sweep", sweep_quotes) == 0, "it has ended, and stays for whoever asks"
     market.clock.ahead = KEEP_QUOTES + timedelta(hours=1)
     assert await market.tx.run("test.sweep", sweep_quotes) == 1

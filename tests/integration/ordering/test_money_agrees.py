@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition, Refusal
 from marketd.kernel.values.money import MAX_UNITS
+from marketd.order import service
 from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketplace.cart.v1 import cart_pb2
 from marketplace.order.v1 import order_pb2
@@ -236,6 +239,11 @@ async def test_what_costs_nothing_is_quoted_ordered_paid_and_cancelled(market: M
             assert (await market.cancel(buyer, order.order_id)).state == order_pb2.ORDER_STATE_CANCELLED
         else:
             await market.accept(shop, order.order_id)
+            await market.ready(shop, order.order_id)
+            for step in (service.out_for_delivery, service.delivered):
+                await market.tx.run("t", partial(step, order_id=UUID(order.order_id)))
+            # Nothing was paid and nothing is given back: whoever has it, has bought it.
+            assert (await market.get(buyer, order.order_id)).state == order_pb2.ORDER_STATE_DELIVERED
     assert await market.violations() == []
 
 

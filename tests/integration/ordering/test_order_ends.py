@@ -141,6 +141,8 @@ async def test_a_seller_rejects_a_paid_order_and_stock_and_money_go_back(market:
     await market.run_jobs()
     after = await market.get(buyer, order.order_id)
     assert minor(after.refunded_amount) == minor(after.total)
+    (refund,) = (await market.get_payment(buyer, order.payment_id)).refunds
+    assert refund.reason == "Order rejected."
     assert await stock_of(market, variant) == (100, 0)
     assert await market.violations() == []
 
@@ -225,14 +227,16 @@ async def test_a_refund_that_leaves_nothing_ends_the_order_at_once(market: Marke
 async def test_what_costs_nothing_any_more_is_cancelled_with_it(market: Market) -> None:
     buyer, shop = await market.buyer(), await market.shop()
     lamp, gift = await market.variant(shop), await market.variant(shop, price_minor=0)
-    group = await market.paid(buyer, (lamp, 1), (gift, 1))
-    order = group.orders[0]
-    item = next(one.item_id for one in order.items if one.variant_id == str(lamp))
-    await market.refund(shop.caller, order.payment_id, order_id=order.order_id, minor=FEE)
-    over = await market.cancel(buyer, order.order_id, (item, 1))
-    assert over.state == CANCELLED
-    assert len(over.cancellations[0].lines) == 2
-    await market.run_jobs()
+    # As much as the fee is given back before, and more: then less is left than the piece has cost.
+    for given_back in (FEE, FEE + 300):
+        order = (await market.paid(buyer, (lamp, 1), (gift, 1))).orders[0]
+        item = next(one.item_id for one in order.items if one.variant_id == str(lamp))
+        await market.refund(shop.caller, order.payment_id, order_id=order.order_id, minor=given_back)
+        over = await market.cancel(buyer, order.order_id, (item, 1))
+        assert over.state == CANCELLED
+        assert len(over.cancellations[0].lines) == 2
+        await market.run_jobs()
+        assert minor((await market.get(buyer, order.order_id)).refunded_amount) == minor(order.total)
     assert await market.violations() == []
 
 

@@ -65,9 +65,20 @@ async def test_a_courier_finds_in_a_batch_what_is_in_the_courier_s_hands(market:
     assert parcel == await market.get(courier, order.order_id)
     assert not parcel.HasField("buyer_id")
     assert not await _batch(market, former, order.order_id)
+    roleless = caller_of(courier.known_user_id, Role.BUYER)
+    assert not await _batch(market, roleless, order.order_id), "the role is taken"
+    with pytest.raises(NotFound):
+        await market.get(roleless, order.order_id)
+    # What it costs, and how it came about, is nothing that a courier needs.
+    receipt = order_service_pb2.GetReceiptRequest(order_id=order.order_id)
+    story = order_service_pb2.ListOrderEventsRequest(order_id=order.order_id)
     for one in (courier, former):
         with pytest.raises(NotFound):
             await _group(market, one, order.order_group_id)
+        with pytest.raises(NotFound):
+            await market.call(one, market.orders.GetReceipt, receipt)
+        with pytest.raises(NotFound):
+            await market.call(one, market.orders.ListOrderEvents, story)
 
 
 async def test_a_group_is_whole_to_its_buyer_and_to_a_seller_the_own_orders_of_it(market: Market) -> None:

@@ -63,9 +63,11 @@ async def test_pieces_added_after_the_quote_stay_in_the_cart(market: Market) -> 
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     await market.add(buyer, variant, 2)
     quote = await market.quote(buyer)
-    await market.add(buyer, variant, 3)
+    before = await market.add(buyer, variant, 3)
     await market.place_quote(buyer, quote)
-    assert [item.quantity for item in (await market.cart(buyer)).items] == [3]
+    after = await market.cart(buyer)
+    assert [item.quantity for item in after.items] == [3]
+    assert after.etag != before.etag, "the cart is another one"
 
 
 @pytest.mark.faults  # two processes of it race in every run
@@ -185,9 +187,14 @@ async def test_changed_prices_are_refused_with_both_prices_and_cost_nothing(mark
         await market.place_quote(buyer, quote)
     assert refusal.value.metadata == {"expected": "54.90 EUR", "actual": "57.90 EUR"}
     assert [violation.subject for violation in refusal.value.preconditions] == [str(dearer)]
+    await market.set_price(dearer, 900)
+    with pytest.raises(PriceChanged) as refusal:
+        await market.place_quote(buyer, quote)
+    assert refusal.value.metadata == {"expected": "54.90 EUR", "actual": "51.90 EUR"}, "nobody pays more than it costs"
     await market.set_price(dearer, 1_000)
-    with pytest.raises(PriceChanged):
-        await market.place_quote(buyer, quote, expected=money(1))
+    for expected in (money(minor(quote.total) - 1), money(minor(quote.total) + 1)):
+        with pytest.raises(PriceChanged):
+            await market.place_quote(buyer, quote, expected=expected)
     # The refusals undid the use of the quote.
     assert len((await market.place_quote(buyer, quote)).orders) == 1
 

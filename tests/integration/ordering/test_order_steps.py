@@ -154,7 +154,7 @@ async def test_cancelling_a_paid_order_gives_stock_and_money_back(market: Market
     assert order.state == CANCELLED
     payment = await market.get_payment(buyer, placed.payment_id)
     assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
-    assert payment.refunds[0].order_id == placed.order_id
+    assert (payment.refunds[0].order_id, payment.refunds[0].reason) == (placed.order_id, "Order cancelled.")
     with pytest.raises(IllegalTransition):
         await market.cancel(shop.caller, placed.order_id)
     assert await market.violations() == []
@@ -178,6 +178,9 @@ async def test_a_part_of_a_paid_order_is_cancelled_and_then_the_rest(market: Mar
     with pytest.raises(NotFound):
         await market.cancel(buyer, order.order_id, (str(uuid4()), 1))
     await market.cancel(shop.caller, order.order_id, (items[str(chair)], None))
+    with pytest.raises(ValidationFailed) as refusal:
+        await market.cancel(shop.caller, order.order_id, (items[str(lamp)], 1), (items[str(chair)], None))
+    assert refusal.value.fields[0].field == "lines[1].quantity", "nothing of it is left to cancel"
     last = await market.cancel(shop.caller, order.order_id, (items[str(lamp)], 2))
     assert last.state == CANCELLED
     await market.run_jobs()
@@ -227,6 +230,21 @@ async def test_unpaid_orders_expire_and_their_stock_comes_back(market: Market) -
     assert await market.violations() == []
 
 
+async def test_what_was_cancelled_of_a_group_stays_so_when_the_rest_of_it_expires(market: Market) -> None:
+    buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
+    lamp, chair = await market.variant(one), await market.variant(two)
+    group = await market.place(buyer, (lamp, 2), (chair, 3))
+    gone, left = sorted(group.orders, key=lambda order: order.seller_id != str(one.seller_id))
+    await market.cancel(buyer, gone.order_id)
+    await market.run_jobs(ahead=timedelta(minutes=31))
+    assert (await market.get(buyer, gone.order_id)).state == CANCELLED
+    assert (await market.get(buyer, left.order_id)).state == order_pb2.ORDER_STATE_EXPIRED
+    assert [await market.reserved(variant) for variant in (lamp, chair)] == [0, 0]
+    payment = await market.get_payment(buyer, group.payment.payment_id)
+    assert payment.state == payment_pb2.PAYMENT_STATE_CANCELLED
+    assert await market.violations() == []
+
+
 async def test_a_payment_past_its_time_is_refused_also_before_the_job_has_run(market: Market) -> None:
     buyer, variant = await market.buyer(), await market.variant(await market.shop())
     group = await market.place(buyer, (variant, 1))
@@ -235,18 +253,24 @@ async def test_a_payment_past_its_time_is_refused_also_before_the_job_has_run(ma
         await market.confirm(buyer, group.payment.payment_id)
 
 
-async def test_a_delivered_order_without_money_is_refunded(market: Market) -> None:
+async def test_a_delivered_order_is_refunded_with_its_last_cent_and_not_before(market: Market) -> None:
     buyer, shop, _, placed = await _paid(market)
     await market.accept(shop, placed.order_id)
     await market.ready(shop, placed.order_id)
     for step in (service.out_for_delivery, service.delivered):
         await market.tx.run("t", partial(step, order_id=UUID(placed.order_id)))
-    await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id, minor=490)
+    but_a_cent = minor(placed.total) - 1
+    await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id, minor=but_a_cent)
     assert (await market.get(buyer, placed.order_id)).state == order_pb2.ORDER_STATE_DELIVERED
-    await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id)
+    payment = await market.get_payment(buyer, placed.payment_id)
+    assert payment.state == payment_pb2.PAYMENT_STATE_PARTIALLY_REFUNDED
+    last = await market.refund(shop.caller, placed.payment_id, order_id=placed.order_id)
+    assert minor(last.refund.amount) == 1
     order = await market.get(buyer, placed.order_id)
     assert order.state == order_pb2.ORDER_STATE_REFUNDED
     assert order.HasField("refund_time")
+    payment = await market.get_payment(buyer, placed.payment_id)
+    assert payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
     assert await market.violations() == []
 
 
@@ -295,7 +319,7 @@ async def test_lists_show_what_is_the_callers_newest_first_page_by_page(market: 
 async def test_lists_are_narrowed_by_state_group_time_and_courier(market: Market) -> None:
     buyer, shop = await market.buyer(), await market.shop()
     variant = await market.variant(shop)
-    await market.place(buyer, (variant, 1))
+    earlier = (await market.place(buyer, (variant, 1))).orders[0].order_id
     group = await market.paid(buyer, (variant, 1))
     order_id = group.orders[0].order_id
     assert [order.order_id for order in (await _list(market, buyer, states=[PAID])).orders] == [order_id]
@@ -303,13 +327,35 @@ async def test_lists_are_narrowed_by_state_group_time_and_courier(market: Market
     at = Timestamp()
     at.CopyFrom(group.orders[0].create_time)
     assert [order.order_id for order in (await _list(market, buyer, create_time_from=at)).orders] == [order_id]
-    assert order_id not in [order.order_id for order in (await _list(market, buyer, create_time_before=at)).orders]
+    assert [order.order_id for order in (await _list(market, buyer, create_time_before=at)).orders] == [earlier]
     await market.accept(shop, order_id)
     await market.ready(shop, order_id)
     courier = await _assign(market, order_id)
     assert [order.order_id for order in (await _list(market, courier)).orders] == [order_id]
     courier_id = (await market.get(buyer, order_id)).courier_id
     assert len((await _list(market, market.admin, courier_ids=[courier_id])).orders) == 1
+
+
+async def test_a_courier_s_list_has_what_is_in_its_hands_and_nothing_that_was(market: Market) -> None:
+    buyer, shop, _, placed = await _paid(market)
+    await market.accept(shop, placed.order_id)
+    await market.ready(shop, placed.order_id)
+    courier = await _assign(market, placed.order_id)
+
+    async def found(caller: Caller, **filters: Any) -> list[str]:
+        return [order.order_id for order in (await _list(market, caller, **filters)).orders]
+
+    for step in (None, service.out_for_delivery):
+        if step is not None:
+            await market.tx.run("t", partial(step, order_id=UUID(placed.order_id)))
+        assert await found(courier) == [placed.order_id]
+        # Who has bought it, and with what, a courier does not learn by asking for it.
+        assert await found(courier, buyer_ids=[str(buyer.known_user_id)]) == []
+        assert await found(courier, order_group_ids=[placed.order_group_id]) == []
+        assert await found(caller_of(courier.known_user_id, Role.BUYER)) == [], "the role is taken"
+    await market.tx.run("t", lambda uow: service.delivered(uow, UUID(placed.order_id)))
+    assert await found(courier) == []
+    assert await found(buyer) == [placed.order_id]
 
 
 async def test_what_callers_may_do_is_told_to_each(market: Market) -> None:

@@ -178,6 +178,11 @@ async def test_an_order_knows_its_delivery_and_loses_its_courier(market: Market)
     assert not (await market.get(buyer, order.order_id)).HasField("courier_id")
     await market.cancel(shop.caller, order.order_id)
     assert await market.tx.run("t", lambda uow: service.delivery_made(uow, UUID(order.order_id), new_id())) is None
+    _, _, _, out = await ready_order(market)
+    await assign(market, out.order_id)
+    await market.tx.run("t", lambda uow: service.out_for_delivery(uow, UUID(out.order_id)))
+    with pytest.raises(IllegalTransition):
+        await market.tx.run("t", lambda uow: service.courier_withdrawn(uow, UUID(out.order_id)))
     told = await market.tx.read(lambda unit: outbox.read_aggregate(unit.connection, UUID(order.order_id), 4))
     assert [event.event_type.removeprefix("order.") for event in told] == [
         "delivery_made",

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
-from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import LocalBroadcast
@@ -22,7 +22,9 @@ from marketd.order.watch import OrderSnapshot, watch_order
 from marketplace.order.v1 import order_pb2, order_service_pb2
 from marketplace.type.v1 import watch_pb2
 
+from tests.worlds.calls import caller_of
 from tests.worlds.goods import Shop
+from tests.worlds.order_ways import assign, ready_order
 from tests.worlds.ordering import Market
 
 Response = order_service_pb2.WatchOrderResponse
@@ -139,14 +141,19 @@ async def test_a_token_of_no_use_resets_and_starts_over(market: Market) -> None:
     await market.ready(shop, order_id)
     await market.execute("DELETE FROM outbox_events WHERE aggregate_id = $1 AND seq = 3", UUID(order_id))
     lost, unknown = watch_pb2.STREAM_RESET_REASON_EVENTS_LOST, watch_pb2.STREAM_RESET_REASON_TOKEN_UNKNOWN
-    for token, reason in ((cursor, lost), ("nonsense", unknown), (cursor[:-2] + "xx", unknown)):
-        again = _watch(market, buyer, order_id, token)
+    for caller, token, reason in (
+        (buyer, cursor, lost),
+        (buyer, "nonsense", unknown),
+        (buyer, cursor[:-2] + "xx", unknown),
+        (shop.caller, cursor, unknown),  # who may watch the order too, and was not told what the buyer was
+    ):
+        again = _watch(market, caller, order_id, token)
         reset, snapshot = await anext(again), await anext(again)
         assert reset.reset.reason == reason
         assert reset.reset.message
         assert snapshot.snapshot.order.state == order_pb2.ORDER_STATE_READY
         # A connection that breaks between the two: the snapshot must not be lost.
-        once_more = _watch(market, buyer, order_id, reset.resume_token)
+        once_more = _watch(market, caller, order_id, reset.resume_token)
         assert (await anext(once_more)).HasField("reset")
         assert (await anext(once_more)).snapshot == snapshot.snapshot
     with pytest.raises(NotFound):
@@ -178,6 +185,27 @@ async def test_a_watch_of_an_order_that_is_over_is_a_snapshot_and_the_end(market
     assert [message async for message in _watch(market, buyer, order_id, only.resume_token)] == []
 
 
+async def test_a_change_that_is_in_the_snapshot_already_is_not_told_again(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    order_id = (await market.paid(buyer, (await market.variant(shop), 1))).orders[0].order_id
+    read, accepted = outbox.last_seq, asyncio.Event()
+
+    async def read_just_too_early(*arguments: Any) -> int:
+        number = await read(*arguments)
+        if not accepted.is_set():
+            accepted.set()
+            await market.accept(shop, order_id)
+        return number
+
+    monkeypatch.setattr(outbox, "last_seq", read_just_too_early)
+    stream = _watch(market, buyer, order_id)
+    assert (await anext(stream)).snapshot.order.state == order_pb2.ORDER_STATE_ACCEPTED
+    await market.ready(shop, order_id)
+    assert _steps([await anext(stream)]) == [("ACCEPTED", "READY")]
+
+
 async def test_a_last_change_that_comes_between_two_reads_ends_the_watch(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +235,13 @@ async def test_orders_of_others_cannot_be_watched(market: Market) -> None:
     for order_id in (group.orders[0].order_id, str(uuid4())):
         with pytest.raises(NotFound):
             await anext(_watch(market, stranger, order_id))
+    # A courier sees the order that it brings, and not what becomes of its money.
+    _, _, _, brought = await ready_order(market)
+    await assign(market, brought.order_id)
+    courier = caller_of(await market.value("SELECT courier_user_id FROM orders WHERE state = 'READY'"), Role.COURIER)
+    assert (await market.get(courier, brought.order_id)).order_id == brought.order_id
+    with pytest.raises(NotFound):
+        await anext(_watch(market, courier, brought.order_id))
 
 
 async def test_silence_is_filled_with_heartbeats_and_nothing_is_left_behind(market: Market) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from marketd.catalog.search import invariants, sales
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.order import service
 
 from tests.worlds.ordering import Market
 from tests.worlds.search_index import document, settle
@@ -39,6 +41,15 @@ async def test_paid_pieces_count_until_they_are_cancelled_rejected_or_paid_back(
     rejected = (await market.paid(buyer, (lamp, 3))).orders[0]
     assert (await _sold(market, lamp))[0] == 3
     await market.reject(shop, rejected.order_id)
+    assert (await _sold(market, lamp))[0] == 0
+    broken = (await market.paid(buyer, (lamp, 3))).orders[0]
+    await market.accept(shop, broken.order_id)
+    await market.ready(shop, broken.order_id)
+    for step in (service.out_for_delivery, service.delivered):
+        await market.tx.run("t", partial(step, order_id=UUID(broken.order_id)))
+    await market.refund(shop.caller, broken.payment_id, order_id=broken.order_id, minor=1_000)
+    assert (await _sold(market, lamp))[0] == 3, "a part of the money says nothing about pieces"
+    await market.refund(shop.caller, broken.payment_id, order_id=broken.order_id)
     assert (await _sold(market, lamp))[0] == 0
     assert await market.tx.read(lambda unit: violations(unit.connection, invariants.INVARIANTS)) == []
 

@@ -16,6 +16,7 @@ from marketd.kernel.call.refusals import (
     ValidationFailed,
 )
 from marketd.kernel.values.ids import new_id
+from marketd.order import follow_sellers
 from marketplace.cart.v1 import cart_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.order.v1 import order_pb2
@@ -184,7 +185,10 @@ async def test_open_orders_of_a_suspended_shop_go_on_while_its_owner_can_act(end
 
 
 @pytest.mark.parametrize("end", ["block", "roles", "block a suspended one"])
-async def test_orders_that_wait_for_an_owner_who_is_gone_are_cancelled_and_paid_back(ends: Ends, end: str) -> None:
+async def test_orders_that_wait_for_an_owner_who_is_gone_are_cancelled_and_paid_back(
+    ends: Ends, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_sellers, "_BATCH", 2)  # there are three of them
     market, shop, other = ends.market, await ends.market.shop(), await ends.market.shop()
     buyer = await market.buyer()
     variant, foreign = await market.variant(shop), await market.variant(other)

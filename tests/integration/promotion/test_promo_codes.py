@@ -174,6 +174,7 @@ async def test_a_sellers_code_is_for_its_own_goods_alone(promos: Promos) -> None
     assert kept.scope.product_ids == [own]
 
 
+_LAMPS: Final = uuid4()
 CHANGES: Final[list[tuple[dict[str, Any], bool]]] = [
     ({"percent": percent("20")}, True),
     ({"min_subtotal": euros(1)}, True),
@@ -196,6 +197,24 @@ async def test_quotes_outlive_a_change_of_limits_and_words_and_no_other(promos: 
         changed = await promos.update(market.admin, made.promo_code_id, **fields)
         assert changed.etag != made.etag
         assert await terms_version(promos, made.promo_code_id) == (2 if is_other else 1), fields
+    # Each part of what a code says counts by itself.
+    product_id = await market.value("SELECT product_id FROM variants WHERE variant_id = $1", await market.variant(shop))
+    await market.execute(
+        "INSERT INTO categories (category_id, name, name_key, slug, description, position, path, version, create_time,"
+        " update_time) VALUES ($1, 'Lamps', 'lamps', 'lamps', '', 0, ARRAY[$1::uuid], 1, now(), now())",
+        _LAMPS,
+    )
+    alone: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"kind": FIXED, "percent": None, "amount": euros(500)}, {"amount": euros(400)}),
+        ({"window": window(now - YEAR, now + YEAR)}, {"window": window(now - YEAR, now + 2 * YEAR)}),
+        ({"window": window(now - YEAR, now + YEAR)}, {"window": window(now - 2 * YEAR, now + YEAR)}),
+        ({}, {"scope": {"product_ids": [str(product_id)]}}),
+        ({}, {"scope": {"category_ids": [str(_LAMPS)]}}),
+    ]
+    for given, changes in alone:
+        made = await promos.create(**given)
+        await promos.update(market.admin, made.promo_code_id, **changes)
+        assert await terms_version(promos, made.promo_code_id) == 2, changes
 
 
 async def test_an_update_is_judged_by_its_etag_and_keeps_it_when_nothing_changes(promos: Promos) -> None:
@@ -242,6 +261,7 @@ async def test_a_code_is_disabled_for_good(promos: Promos) -> None:
     market = promos.market
     shop = await market.shop()
     made = await promos.create(shop.caller)
+    made = await promos.update(shop.caller, made.promo_code_id, description="soon over")
     disabled = await promos.disable(shop.caller, made.promo_code_id, etag=made.etag)
     assert (disabled.state, disabled.HasField("disable_time")) == (DISABLED, True)
     assert await promos.disable(shop.caller, made.promo_code_id, etag=made.etag) == disabled
@@ -254,7 +274,11 @@ async def test_a_code_is_disabled_for_good(promos: Promos) -> None:
             "SELECT event_type FROM outbox_events WHERE aggregate_id = $1 ORDER BY seq", UUID(made.promo_code_id)
         )
     )
-    assert [row["event_type"] for row in kinds] == ["promo_code.created", "promo_code.disabled"]
+    assert [row["event_type"] for row in kinds] == [
+        "promo_code.created",
+        "promo_code.updated",
+        "promo_code.disabled",
+    ]
 
 
 async def test_who_changed_what_stands_in_the_audit_log(promos: Promos) -> None:

@@ -115,6 +115,19 @@ async def test_a_limit_may_be_lowered_below_what_was_used(promos: Promos) -> Non
     assert await promos.built.violations() == []
 
 
+async def test_a_limit_that_is_raised_lets_as_many_more_use_the_code(promos: Promos) -> None:
+    made, buyer = await promos.create(usage_limit=1, per_user_limit=1), new_id()
+    promotion = await promos.promotion(made.promo_code_id)
+    await promos.redeem(buyer, promotion)
+    await promos.update(promos.market.admin, made.promo_code_id, usage_limit=3, per_user_limit=2)
+    for user_id in (buyer, new_id()):
+        await promos.redeem(user_id, promotion)
+    with pytest.raises(PromoExhausted):
+        await promos.redeem(new_id(), promotion)
+    assert await promos.uses(made.promo_code_id) == 3
+    assert await promos.built.violations() == []
+
+
 async def test_a_first_order_is_the_only_one_that_stands(promos: Promos) -> None:
     made = await promos.create(first_order_only=True)
     promotion = await promos.promotion(made.promo_code_id)

@@ -125,6 +125,36 @@ async def test_a_rejection_while_the_next_review_is_being_written_counts(
     assert not await reviews.violations()
 
 
+async def test_each_step_of_a_review_is_told_without_its_words(reviews: Reviews) -> None:
+    buyer, shop = await reviews.buyer(), await reviews.shop()
+    (item_id,) = await reviews.bought(buyer, shop, await reviews.product(shop))
+    review_id = (await reviews.write(buyer, item_id, 4, text="Bright.")).review_id
+    await reviews.update(buyer, review_id, rating=2)
+    await reviews.reply(shop.caller, review_id, "Sorry.")
+    await reviews.moderate(review_id, REJECTED, "Insults.")
+    await reviews.update(buyer, review_id, text="Dim.")
+    await reviews.moderate(review_id, PUBLISHED)
+    await reviews.delete(buyer, review_id)
+    told = await reviews.tx.read(
+        lambda unit: unit.connection.fetch(
+            "SELECT event_type, (payload ->> 'rating')::int AS rating, payload ->> 'state' AS state, payload::text"
+            " FROM outbox_events WHERE aggregate_id = $1 ORDER BY seq",
+            review_id,
+        )
+    )
+    assert [(each["event_type"].removeprefix("review."), each["rating"], each["state"]) for each in told] == [
+        ("created", 4, "PUBLISHED"),
+        ("published", 4, "PUBLISHED"),
+        ("updated", 2, "PUBLISHED"),
+        ("replied", 2, "PUBLISHED"),
+        ("rejected", 2, "REJECTED"),
+        ("updated", 2, "PENDING"),
+        ("published", 2, "PUBLISHED"),
+        ("deleted", 2, "PUBLISHED"),
+    ]
+    assert not any(words in each["payload"] for each in told for words in ("Bright", "Sorry", "Dim", "Insults"))
+
+
 async def test_reports_count_once_an_account_and_lead_to_the_queue(reviews: Reviews) -> None:
     buyer, shop = await reviews.buyer(), await reviews.shop()
     made = [
@@ -144,6 +174,8 @@ async def test_reports_count_once_an_account_and_lead_to_the_queue(reviews: Revi
         (made[1].review_id, 3),
         (made[0].review_id, 1),
     ]
+    newest_first = (await reviews.get(made[1].review_id, reviews.admin)).reports
+    assert [each.user_id for each in newest_first] == [str(reader.user_id) for reader in reversed(readers)]
     (report,) = (await reviews.get(made[0].review_id, reviews.admin)).reports
     assert (report.note, report.user_id) == ("Never bought.", str(shop.caller.user_id))
     assert not (await reviews.get(made[0].review_id, buyer)).HasField("report_count")

@@ -117,6 +117,15 @@ async def test_only_the_buyer_reviews_and_nobody_the_own_work(reviews: Reviews) 
     (fetched,) = await reviews.bought(buyer, shop, product_id)
     with pytest.raises(ValidationFailed, match="nobody brought"):
         await reviews.write(buyer, fetched, kind=COURIER)
+    # What was to be sent was cancelled before the courier came, and the rest was handed over.
+    (handed_over,) = await reviews.bought(buyer, shop, product_id, courier=courier)
+    await reviews.execute(
+        "UPDATE orders SET out_for_delivery_time = NULL WHERE order_id ="
+        " (SELECT order_id FROM order_items WHERE item_id = $1)",
+        handed_over,
+    )
+    with pytest.raises(ValidationFailed, match="nobody brought"):
+        await reviews.write(buyer, handed_over, kind=COURIER)
 
 
 async def test_pictures_are_the_authors_own_for_reviews_and_held_while_they_are_shown(reviews: Reviews) -> None:
@@ -157,7 +166,9 @@ async def test_an_edit_keeps_what_was_said_and_one_that_changes_nothing_keeps_th
     assert not (await reviews.get(made.review_id)).revisions
     for stars in range(19):
         await reviews.update(buyer, made.review_id, rating=1 + stars % 5)
-    assert len((await reviews.get(made.review_id, buyer)).revisions) == 20
+    kept = (await reviews.get(made.review_id, buyer)).revisions
+    assert len(kept) == 20, "of 22 versions the last stands, and the first is forgotten"
+    assert [(each.rating, each.text) for each in (*kept[:2], *kept[-2:])] == [(3, ""), (2, ""), (4, ""), (4, "Dim.")]
 
 
 async def test_others_find_no_review_to_change(reviews: Reviews) -> None:
@@ -170,7 +181,10 @@ async def test_others_find_no_review_to_change(reviews: Reviews) -> None:
         await reviews.delete(other, made.review_id)
     await reviews.delete(other, made.review_id, allow_missing=True)
     assert (await reviews.get(made.review_id)).rating == 2
-    await reviews.delete(buyer, made.review_id, etag=made.etag)
+    changed = await reviews.update(buyer, made.review_id, rating=3)
+    with pytest.raises(EtagMismatch):
+        await reviews.delete(buyer, made.review_id, etag=made.etag)
+    await reviews.delete(buyer, made.review_id, etag=changed.etag)
     with pytest.raises(NotFound):
         await reviews.get(made.review_id, buyer)
 

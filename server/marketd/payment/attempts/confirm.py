@@ -153,8 +153,10 @@ class PaymentConfirmer:
             # Two charges must never be alive at once: an earlier one is settled for good before a new one begins.
             earlier = begun.attempt
             outcome = await self._bounded_cancel(earlier)
+            if outcome.state is AttemptState.PENDING:
+                # The provider does not answer about it; to ask again would take longer than a call may.
+                break
             await self._settle(earlier, outcome)
-        # The provider does not answer about the earlier one.
         raise RequestInProgress
 
     async def _write_attempt(self, uow: UnitOfWork, caller: Caller, command: Confirm) -> _Begun | None:
