@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from marketd.gateway import binary
 from marketd.gateway.binary import EnvoyAbsent, find_envoy
 from marketd.gateway.gateway import Upstream, gateway_of
 from marketd.process.supervision.gateway import GatewayPlace, worker_socket
-from marketd.process.supervision.port import CannotServe
+from marketd.process.supervision.port import CannotServe, reserve_port
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -73,6 +74,14 @@ def test_a_taken_port_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(CannotServe, match="GATEWAY_PORT"):
         place(tmp_path, other.getsockname()[1])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_predecessor_that_is_just_going_down_gets_a_moment() -> None:
+    leaving = socket.create_server(("127.0.0.1", 0))
+    port = leaving.getsockname()[1]
+    threading.Timer(0.25, leaving.close).start()
+    with reserve_port("127.0.0.1", port) as holder:
+        assert holder.getsockname()[1] == port
 
 
 def test_without_envoy_it_is_said_where_one_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
