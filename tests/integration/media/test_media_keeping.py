@@ -136,6 +136,19 @@ async def test_an_upload_that_came_no_further_than_its_files_is_cleaned_up(uploa
     assert (uploads.files(), await uploads.rows("media_files")) == (set(), 0)
 
 
+async def test_a_removal_that_was_lost_is_asked_for_again_an_hour_later(uploads: Uploads) -> None:
+    media = await uploads.upload(pictures.unlike(1))
+    await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id), uploads.owner)
+    files = uploads.files()
+    assert await uploads.later(uploads.built.sweep("media.sweep_files"), timedelta(hours=1)) == len(files) > 0
+    # Its job was given up: the store was away for too long.
+    await uploads.later(lambda uow: uow.connection.execute("DELETE FROM jobs"))
+    await uploads.clean(timedelta(hours=1, minutes=59))
+    assert uploads.files() == files
+    await uploads.clean(timedelta(hours=2, minutes=1))
+    assert (uploads.files(), await uploads.rows("media_files")) == (set(), 0)
+
+
 async def test_the_same_bytes_may_come_while_their_last_holder_goes(
     uploads: Uploads, database_url: str, tmp_path: Path
 ) -> None:
