@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -134,7 +135,7 @@ async def test_two_files_are_worked_on_at_once_and_a_third_waits_and_is_told_so(
         await go.wait()
 
     async def bring(number: int) -> None:
-        calls.enter(Call(caller=shops[number].owner))
+        calls.enter(Call(caller=shops[number].owner, deadline=time.monotonic() + 60))
 
         async def requests() -> AsyncIterator[pb.ImportProductsRequest]:
             for message in _upload(file(cup())):
