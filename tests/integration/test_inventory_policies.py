@@ -213,6 +213,10 @@ async def test_goods_come_back_also_into_a_stock_that_was_counted_full_meanwhile
     for step in (service.reserve, service.ship):
         await _step(tx, step, variant, 3)
     await _count(tx, variant, MAX_QUANTITY - 1)
+    await _step(tx, service.reserve, variant, 3)
+    with pytest.raises(ValidationFailed, match="delta"):
+        await _adjust(tx, SYSTEM, variant, 2)
+    await _step(tx, service.release, variant, 3)
     await _step(tx, service.put_back, variant, 3)
     await _step(tx, service.put_back, variant, 3)
     assert await counts(tx, variant) == (MAX_QUANTITY, 0, 0)

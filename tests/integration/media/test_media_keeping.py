@@ -14,6 +14,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.media import file_rows, service
 from marketd.media.delete import owner_deleted, sweep_files, sweep_unheld
+from marketd.media.keep import keep
 from marketd.media.model import Purpose
 from marketd.media.service import PICTURE_SQL
 from marketd.media.values import Holder, HolderKind, picture_of
@@ -134,6 +135,10 @@ async def test_an_upload_that_came_no_further_than_its_files_is_cleaned_up(uploa
     assert uploads.files()
     await uploads.clean(timedelta(minutes=16))
     assert (uploads.files(), await uploads.rows("media_files")) == (set(), 0)
+    # It comes after all, and must not show what is no longer there.
+    with pytest.raises(ConcurrentUpdate):
+        await uploads.later(lambda uow: keep(uow, prepared, uploads.taker.quota))
+    assert await uploads.rows() == 0
 
 
 async def test_a_removal_that_was_lost_is_asked_for_again_an_hour_later(uploads: Uploads) -> None:
