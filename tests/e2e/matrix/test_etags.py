@@ -35,7 +35,7 @@ def _each() -> Iterator[Any]:
         yield pytest.param(method, marks=[pytest.mark.faults] if is_long else [])
 
 
-@pytest.mark.parametrize("method", _each())
+@pytest.mark.parametrize("method", [*_each()])
 async def test_what_is_asked_of_a_state_that_is_past_is_refused_with_the_etag_of_now(
     market: Market, method: str
 ) -> None:
