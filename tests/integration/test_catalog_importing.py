@@ -23,7 +23,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.seller.errors import SellerClosed
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
-from marketplace.catalog.v1 import product_pb2
+from marketplace.catalog.v1 import category_pb2, product_pb2
 
 from tests.worlds.catalog_files import CONTEXT, UPDATE, Shop, cup, file, outcome, size
 
@@ -231,6 +231,17 @@ async def test_sellers_share_handles_brands_and_categories(shop: Shop, tx: Trans
     assert sorted(report.summary.brands_created for report in reports) == [0, 1]
     slugs = await tx.read(lambda unit: unit.connection.fetch("SELECT slug FROM products ORDER BY slug"))
     assert [row["slug"] for row in slugs] == ["cup", "cup-2", "mug", "mug-2"]
+
+
+async def test_of_several_categories_of_one_name_the_highest_is_meant(shop: Shop) -> None:
+    shop.enter()
+    made = [""]
+    for name, below in (("Kitchen", 0), ("Cups", 1), ("cups", 0)):
+        category = category_pb2.Category(name=name, parent_category_id=made[below] or None)
+        answer = await shop.catalog.CreateCategory(pb.CreateCategoryRequest(category=category), CONTEXT)
+        made.append(answer.category.category_id)
+    report = await shop.bring(file(cup(Type="CUPS")))
+    assert (report.summary.categories_created, (await shop.product("cup")).category_id) == (0, made[3])
 
 
 async def test_the_same_file_twice_at_once_makes_each_product_once(shop: Shop) -> None:

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from marketd.catalog.errors import NothingToSell
 from marketd.kernel.call import call as calls
-from marketd.kernel.call.caller import ANONYMOUS, Caller
+from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.call.refusals import AlreadyExists, EtagMismatch, NotFound, ValidationFailed
 from marketd.kernel.db.transactor import Transactor
 from marketplace.catalog.v1 import brand_pb2, category_pb2, product_pb2
@@ -218,8 +218,11 @@ async def test_what_an_admin_does_to_a_product_of_a_shop_is_written_down(shop: S
         lambda: shop.catalog.ArchiveProduct(pb.ArchiveProductRequest(product_id=made.product_id), CONTEXT),
         lambda: shop.catalog.DeleteProduct(pb.DeleteProductRequest(product_id=made.product_id), CONTEXT),
     ]
-    for step in steps:
-        shop.enter(ADMIN)
+    # One of them sells here as well: what is the own shop's is not this one.
+    rival = await Shop(tx).open()
+    both = Caller(rival.owner.user_id, None, frozenset({Role.ADMIN, Role.SELLER}))
+    for step, admin in zip(steps, (ADMIN, both, ADMIN, both), strict=True):
+        shop.enter(admin)
         await step()
     found = await tx.read(
         lambda unit: unit.connection.fetch(

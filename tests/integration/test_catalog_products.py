@@ -388,6 +388,9 @@ async def test_a_description_that_grows_too_long_by_being_made_safe_is_refused(s
     made = await shop.make()
     with pytest.raises(ValidationFailed):
         await shop.change(made, description=bare)
+    harmful, harmless = "<p>a<script>alert(1)</script></p>", "<p>a</p>"
+    assert (await shop.change(made, description=harmful)).description == harmless
+    assert (await shop.make(description=harmful)).description == harmless
 
 
 async def test_publishing_needs_a_seller_who_sells_and_something_to_sell(shop: Shop) -> None:

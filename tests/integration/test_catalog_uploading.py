@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from marketd.catalog.errors import ImportFileInvalid, UploadCorrupt, UploadOutOfOrder, UploadTooLarge
+from marketd.catalog.imports.repository import lock_seller
 from marketd.catalog.servicer import MAX_IMPORT_BYTES
+from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.call.refusals import RequestIdReused
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.catalog.v1 import import_pb2
 
@@ -115,6 +120,43 @@ async def test_a_caller_that_leaves_a_stream_leaves_nothing_half_done(shop: Shop
     assert count in (50, 100)
     report = await shop.bring(data)
     assert outcome(report) == (150 - count, 0, count, 0)
+
+
+async def test_two_files_are_worked_on_at_once_and_a_third_waits_and_is_told_so(shop: Shop, tx: Transactor) -> None:
+    shops = [shop, await Shop(tx).open(), await Shop(tx).open()]
+    held, go = asyncio.Event(), asyncio.Event()
+    answers: list[list[pb.ImportProductsResponse]] = [[], [], []]
+    looked_at = [asyncio.Event() for _ in shops]
+
+    async def hold(uow: UnitOfWork) -> None:
+        for each in shops[:2]:
+            await lock_seller(uow.connection, each.seller_id)
+        held.set()
+        await go.wait()
+
+    async def bring(number: int) -> None:
+        calls.enter(Call(caller=shops[number].owner, deadline=time.monotonic() + 60))
+
+        async def requests() -> AsyncIterator[pb.ImportProductsRequest]:
+            for message in _upload(file(cup())):
+                yield message
+
+        async for answer in shop.catalog.ImportProducts(requests(), CONTEXT):
+            answers[number].append(answer)
+            if answer.progress.rows_total or len(answers[number]) == 3:
+                looked_at[number].set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(tx.run("test.hold", hold, seconds=60))
+        await held.wait()
+        for number in range(2):
+            group.create_task(bring(number))
+            await looked_at[number].wait()
+        group.create_task(bring(2))
+        await looked_at[2].wait()
+        assert [answer.progress.rows_total for answer in answers[2]] == [0, 0, 0]
+        go.set()
+    assert [told[-1].summary.products_created for told in answers] == [1, 1, 1]
 
 
 async def test_a_small_file_comes_in_one_call_and_only_once(shop: Shop) -> None:

@@ -226,13 +226,15 @@ async def test_a_published_product_keeps_something_to_buy(shop: Shop) -> None:
 
 async def test_a_deleted_variant_is_gone_for_everybody_and_its_names_are_free(shop: Shop) -> None:
     made = await shop.make(
-        variants=[variant(sku=size, options={"Size": size}) for size in ("M", "L")],
+        variants=[variant(price, sku=size, options={"Size": size}) for size, price in (("M", 450), ("L", 900))],
         images=[picture("https://x.y/1.jpg")],
     )
     gone = made.variants[0]
     with pytest.raises(EtagMismatch):
         await _delete(shop, gone, etag='"stale"')
     await _delete(shop, gone, etag=gone.etag)
+    now = await shop.get(made, shop.owner)
+    assert (made.price, now.price, now.etag != made.etag) == (euros(450), euros(900), True)
     for attempt in (_delete(shop, gone), _update(shop, gone, barcode="x"), _update(shop, gone, caller=ADMIN)):
         with pytest.raises(NotFound):
             await attempt

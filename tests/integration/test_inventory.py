@@ -77,6 +77,7 @@ async def test_a_count_made_for_an_older_stock_is_refused(tx: Transactor) -> Non
 
     etags.append(await count(8, etags[-1]))
     assert await count(8, etags[-1]) == etags[-1], "what changes nothing keeps the etag"
+    assert await count(8, etags[0]) == etags[-1], "and asks for none: its answer may have been lost"
     line = [StockLine(variant, 2)]
     for step in (service.reserve, service.release, service.reserve, service.ship):
         await tx.run("t", partial(step, lines=line, reference=new_id()))
@@ -286,6 +287,11 @@ async def test_the_service_counts_and_shows_what_is_there(tx: Transactor) -> Non
     shown = await servicer.GetStock(pb.GetStockRequest(variant_id=str(variant)), context)  # type: ignore[arg-type]
     assert answer.applied
     assert changes == [CACHE_TAG.encode()]
+    for delta in (1, -1):
+        adjust = pb.AdjustStockRequest(request_id=str(uuid4()), variant_id=str(variant), delta=delta)
+        answer.stock.CopyFrom((await servicer.AdjustStock(adjust, context)).stock)  # type: ignore[arg-type]
+    assert changes == [CACHE_TAG.encode()] * 3
+    shown = await servicer.GetStock(pb.GetStockRequest(variant_id=str(variant)), context)  # type: ignore[arg-type]
     assert answer.stock == shown.stock
     assert (shown.stock.on_hand, shown.stock.available, shown.stock.source_version) == (9, 9, 3)
     assert shown.stock.seller_id == str(seller_id)

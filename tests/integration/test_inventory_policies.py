@@ -207,6 +207,22 @@ async def test_what_an_admin_does_to_the_stock_of_others_is_in_the_audit_log_wit
     assert '"8"' in rows[0]["changes"]
 
 
+async def test_goods_come_back_also_into_a_stock_that_was_counted_full_meanwhile(tx: Transactor) -> None:
+    seller_id, _ = await seller(tx)
+    [variant] = await stock(tx, seller_id, 3)
+    for step in (service.reserve, service.ship):
+        await _step(tx, step, variant, 3)
+    await _count(tx, variant, MAX_QUANTITY - 1)
+    await _step(tx, service.reserve, variant, 3)
+    with pytest.raises(ValidationFailed, match="delta"):
+        await _adjust(tx, SYSTEM, variant, 2)
+    await _step(tx, service.release, variant, 3)
+    await _step(tx, service.put_back, variant, 3)
+    await _step(tx, service.put_back, variant, 3)
+    assert await counts(tx, variant) == (MAX_QUANTITY, 0, 0)
+    assert (await movements(tx, variant))[-1] == ("RETURNED", 1, MAX_QUANTITY)
+
+
 # -- events
 
 

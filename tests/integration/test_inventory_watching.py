@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -23,12 +24,14 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import Beat
+from marketd.kernel.values.clock import Clock
 from marketd.kernel.values.ids import new_id
 from marketplace.inventory.v1 import inventory_service_pb2 as pb
 from marketplace.inventory.v1 import stock_pb2
 from marketplace.type.v1 import watch_pb2
 
 from tests.worlds.built import Built
+from tests.worlds.goods import MovableClock
 from tests.worlds.parts import make_parts
 from tests.worlds.stocks import seller, stock
 
@@ -150,8 +153,8 @@ async def test_a_batch_gives_each_own_stock_once_and_in_order(tx: Transactor) ->
 class Watched:
     """A servicer on a worker of its own, and the streams opened on it."""
 
-    def __init__(self, tx: Transactor) -> None:
-        self.servicer = Built(make_parts(tx), "inventory").servicer(InventoryServicer)
+    def __init__(self, tx: Transactor, clock: Clock | None = None) -> None:
+        self.servicer = Built(make_parts(tx, clock=clock), "inventory").servicer(InventoryServicer)
 
     def open(self, caller: Caller, *variant_ids: UUID, resume_token: str = "") -> AsyncIterator[pb.WatchStockResponse]:
         """WatchStock."""
@@ -227,6 +230,32 @@ async def test_a_watch_begins_anew_when_what_it_missed_is_not_kept(tx: Transacto
         stream = watched.open(owner, variant, resume_token=reset.resume_token)
         assert (await anext(stream)).HasField("reset")
         await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_token_is_good_for_a_day_and_for_what_has_happened(tx: Transactor) -> None:
+    clock = MovableClock()
+    watched = Watched(tx, clock)
+    seller_id, owner = await seller(tx)
+    [variant] = await stock(tx, seller_id, 5)
+    await _step(tx, "reserve", variant, 1)
+
+    async def begun(token: str) -> pb.WatchStockResponse:
+        async with asyncio.timeout(10):
+            stream = watched.open(owner, variant, resume_token=token)
+            first = await anext(stream)
+            await stream.aclose()  # type: ignore[attr-defined]
+        return first
+
+    token = (await begun("")).resume_token
+    await _step(tx, "reserve", variant, 1)
+    clock.ahead = timedelta(hours=23)
+    assert _told(await begun(token)) == (variant, 5, 2)
+    clock.ahead = timedelta(hours=25)
+    assert (await begun(token)).reset.reason == watch_pb2.STREAM_RESET_REASON_TOKEN_TOO_OLD
+    # The database was put back to a state from before the token: what comes will have numbers that it has passed.
+    fresh = (await begun("")).resume_token
+    await tx.run("t", lambda uow: uow.connection.execute("UPDATE aggregate_sequences SET last_seq = 1"))
+    assert (await begun(fresh)).reset.reason == watch_pb2.STREAM_RESET_REASON_EVENTS_LOST
 
 
 async def test_nobody_watches_the_stock_of_others(tx: Transactor) -> None:

@@ -39,7 +39,9 @@ async def _failure(fetcher: Fetcher, url: str, into: Path) -> FetchFailure:
     return failed.value.failure
 
 
-async def test_the_bytes_arrive_as_they_are(web: Web, tmp_path: Path) -> None:
+async def test_the_bytes_arrive_as_they_are(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A proxy would connect to whatever it is told to, and nobody would judge where that is.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     body = bytes(range(256)) * 300
     web.pages["/a.jpg"] = answer("200 OK", body, {"content-type": "text/plain"})
     await _fetcher().fetch(web.url("/a.jpg"), tmp_path / "a")
@@ -92,7 +94,13 @@ async def test_no_address_leads_inside(web: Web, tmp_path: Path, target: str) ->
 async def test_a_redirect_is_judged_by_where_it_leads(web: Web, tmp_path: Path) -> None:
     web.pages["/secret"] = answer("200 OK", b"secret")
     only = _fetcher(allowed=(ip_network("127.0.0.1/32"),), names={"inside.example": ["127.0.0.2"]})
-    for inside in (f"http://127.0.0.2:{web.port}/secret", f"http://inside.example:{web.port}/secret", "http://[::1]/"):
+    for inside in (
+        f"http://127.0.0.2:{web.port}/secret",
+        f"http://inside.example:{web.port}/secret",
+        "http://[::1]/",
+        f"http://user:word@127.0.0.1:{web.port}/secret",
+        f"http://user@127.0.0.1:{web.port}/secret",
+    ):
         web.pages["/go"] = answer("307 Temporary Redirect", headers={"location": inside})
         assert await _failure(only, web.url("/go"), tmp_path / "a") is FetchFailure.ADDRESS_REFUSED
     web.pages["/go"] = answer("302 Found", headers={"location": "file:///etc/passwd"})

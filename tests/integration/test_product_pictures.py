@@ -150,7 +150,15 @@ async def test_only_own_pictures_for_products_are_attached(shop: Gallery) -> Non
     own, admins = await shop.upload(3), await shop.upload(4, ADMIN)
     shop.enter(ADMIN)
     for media in (own, admins):
-        await shop.add(made, upload(media))
+        left = (await shop.add(made, upload(media))).product
+    await shop.reorder(made, *(image.image_id for image in left.images[::-1]))
+    await shop.remove(made, left.images[0].image_id)
+    # What an admin does to another's shop is written down, the pictures by their own ids.
+    written = await shop.tx.read(
+        lambda unit: unit.connection.fetch("SELECT resource_type, resource_id FROM audit_entries ORDER BY create_time")
+    )
+    ids = [("product_image", image.image_id) for image in left.images]
+    assert [tuple(row) for row in written] == [*ids, ("product", made.product_id), ids[0]]
     shop.enter(Caller(new_id(), None, frozenset({Role.SELLER})))
     for call in (shop.add(made, upload(own)), shop.remove(made, str(new_id())), shop.reorder(made)):
         with pytest.raises(NotFound):

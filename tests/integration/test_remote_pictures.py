@@ -18,7 +18,7 @@ from marketd.catalog.pictures import repository
 from marketd.catalog.pictures.fetch import Fetcher
 from marketd.catalog.pictures.fetching import AT_A_HOST, AT_ONCE, OF_A_SHOP, PAUSES, PictureFetching
 from marketd.catalog.pictures.repository import MOST_LANES
-from marketd.catalog.pictures.values import FetchFailed, FetchFailure
+from marketd.catalog.pictures.values import ClaimedImage, FetchFailed, FetchFailure
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
@@ -164,7 +164,9 @@ async def test_what_is_no_picture_stays_a_link_and_says_why(fetching: Fetching, 
 async def test_what_may_pass_is_tried_again_and_given_up_in_the_end(fetching: Fetching) -> None:
     fetching.web.pages["/a.jpg"] = answer("503 Service Unavailable")
     await fetching.shop.make(images=[picture(fetching.url("/a.jpg"))])
-    for tries, pause in enumerate(PAUSES, 1):
+    # For most of nine hours: a host that is down at night is up in the morning.
+    pauses = [timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360)]
+    for tries, pause in enumerate(pauses, 1):
         await fetching.fetch()
         (told,) = await fetching.told()
         assert (told.state, told.tries) == (WAITING, tries)
@@ -176,7 +178,31 @@ async def test_what_may_pass_is_tried_again_and_given_up_in_the_end(fetching: Fe
         await fetching.pass_by(timedelta(seconds=10))
     await fetching.fetch()
     (told,) = await fetching.told()
-    assert (told.state, told.tries, told.HasField("next_try_time")) == (FAILED, len(PAUSES) + 1, False)
+    assert (told.state, told.tries, told.HasField("next_try_time")) == (FAILED, len(pauses) + 1, False)
+
+
+async def test_a_server_without_room_says_so_and_one_without_its_store_comes_again(fetching: Fetching) -> None:
+    shop, taker = fetching.shop, fetching.shop.uploads.taker
+    fetching.web.pages["/a.png"] = answer("200 OK", pictures.unlike(1))
+    made = await shop.make(images=[picture(fetching.url("/a.png"))])
+    kept = shop.uploads.folder.rename(fetching.folder / "elsewhere")
+    shop.uploads.folder.touch()  # nothing can be written into a file
+    await fetching.fetch()
+    (told,) = await fetching.told()
+    assert (told.state, told.tries, told.HasField("failure")) == (WAITING, 0, False), "it is no fault of the picture's"
+    shop.uploads.folder.unlink()
+    kept.rename(shop.uploads.folder)
+    quota, taker.quota = taker.quota, 10
+    await fetching.pass_by(timedelta(seconds=31))
+    await fetching.fetch()
+    (told,) = await fetching.told()
+    assert (told.state, told.failure) == (FAILED, remote_image_pb2.REMOTE_IMAGE_FAILURE_QUOTA_EXCEEDED)
+    taker.quota = quota
+    shop.enter()
+    await shop.add(made, picture(fetching.url("/a.png")))
+    await fetching.fetch()
+    assert [one.state for one in await fetching.told()] == [FETCHED]
+    assert await shop.uploads.built.violations() == []
 
 
 async def test_what_breaks_in_a_way_that_nobody_thought_of_is_given_up_too(
@@ -329,9 +355,9 @@ async def test_what_was_claimed_by_a_process_that_died_is_due_again_after_its_le
     fetching.web.pages["/a.png"] = answer("200 OK", pictures.unlike(1))
     await fetching.shop.make(images=[picture(fetching.url("/a.png"))])
 
-    async def claim(uow: UnitOfWork) -> int:
+    async def claim(uow: UnitOfWork) -> ClaimedImage:
         end = uow.now + timedelta(minutes=1)
-        found, _ = await repository.claim(
+        (found,), _ = await repository.claim(
             uow.connection,
             uow.now,
             end,
@@ -342,14 +368,22 @@ async def test_what_was_claimed_by_a_process_that_died_is_due_again_after_its_le
             of_shop=9,
             room_of_shops={},
         )
-        return len(found)
+        return found
 
-    assert await fetching.shop.tx.run("test.claim", claim) == 1
+    tx = fetching.shop.tx
+    first = await tx.run("test.claim", claim)
     await fetching.fetch()
     assert [(one.state, one.tries) for one in await fetching.told()] == [(WAITING, 1)]
     await fetching.pass_by(timedelta(minutes=1, seconds=1))
+    await tx.run("test.claim", claim)
+    # The first has not died but was slow, and speaks for nobody any more.
+    refused = FetchFailure.REFUSED_BY_HOST
+    await tx.run("t", lambda uow: repository.set_failed(uow.connection, first, refused, None))
+    await tx.run("t", lambda uow: repository.postpone(uow.connection, first, uow.now))
+    assert [(one.state, one.tries, one.failure) for one in await fetching.told()] == [(WAITING, 2, 0)]
+    await fetching.pass_by(timedelta(minutes=1, seconds=1))
     await fetching.fetch()
-    assert [(one.state, one.tries) for one in await fetching.told()] == [(FETCHED, 2)]
+    assert [(one.state, one.tries) for one in await fetching.told()] == [(FETCHED, 3)]
 
 
 async def test_only_a_shops_owner_and_admins_are_told(fetching: Fetching) -> None:

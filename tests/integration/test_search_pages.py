@@ -100,14 +100,16 @@ async def test_relevance_reaches_so_far_and_the_other_orders_everything(
 
 
 async def test_what_is_no_longer_for_sale_is_gone_at_once(world: SearchWorld) -> None:
-    async def suspend(uow: UnitOfWork) -> None:
-        await uow.connection.execute("UPDATE sellers SET state = 'SUSPENDED' WHERE seller_id = $1", world.sellers[0])
-
-    await world.tx.run("test.suspend", suspend)
     left = world.found(lambda thing: thing.seller_id != world.sellers[0])
-    assert set(await world.walk()) == left
-    assert set(await world.walk(order_by="price")) == left
-    assert (await world.search()).total_size == len(left)
+    for state in ("SUSPENDED", "CLOSED"):
+
+        async def end(uow: UnitOfWork, now: str = state) -> None:
+            await uow.connection.execute("UPDATE sellers SET state = $2 WHERE seller_id = $1", world.sellers[0], now)
+
+        await world.tx.run("test.end", end)
+        assert set(await world.walk()) == left
+        assert set(await world.walk(order_by="price")) == left
+        assert (await world.search()).total_size == len(left)
 
 
 async def test_products_come_as_in_a_list(world: SearchWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,10 @@ from marketd.catalog.search.start import LanguageUnknown, start
 from marketd.commands.reindex import reindex_database
 from marketd.inventory import stocks
 from marketd.inventory.values import StockCount
-from marketd.kernel.call.caller import SYSTEM
+from marketd.kernel.call.caller import ANONYMOUS, SYSTEM
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.slice import ANSWERS_TOPIC
 from marketplace.catalog.v1 import brand_pb2, category_pb2, product_pb2
 from marketplace.catalog.v1 import catalog_service_pb2 as pb
 from marketplace.inventory.v1 import stock_pb2
@@ -194,7 +196,7 @@ async def test_an_import_is_found_soon_after_it_and_a_second_one_changes_nothing
     assert await tx.read(lambda unit: violations(unit.connection, INVARIANTS)) == []
 
 
-async def test_what_an_import_has_just_archived_is_suggested_no_more(shop: Shop) -> None:
+async def test_what_an_import_has_just_archived_is_found_and_suggested_no_more(shop: Shop) -> None:
     """Its document goes a moment later."""
     made = await _publish(shop, "Quindle lamp")
 
@@ -202,11 +204,34 @@ async def test_what_an_import_has_just_archived_is_suggested_no_more(shop: Shop)
         found = await shop.tx.read(lambda unit: suggest_products(unit, "Quindle l", 10))
         return [product.title for _, product in found if product is not None]
 
+    async def found(**asked: Any) -> list[str]:
+        shop.enter(ANONYMOUS)
+        answer = await shop.catalog.SearchProducts(pb.SearchProductsRequest(**asked), CONTEXT)
+        return [product.title for product in answer.products]
+
+    asked: list[dict[str, Any]] = [{"query": "Quindle"}, {"order_by": "newest"}]
     await settle(shop.tx)
     assert await suggested() == ["Quindle lamp"]
+    assert [await found(**each) for each in asked] == [["Quindle lamp"]] * 2
     sql = "UPDATE products SET state = 'ARCHIVED' WHERE product_id = $1"
     await shop.tx.run("t", lambda uow: uow.connection.execute(sql, UUID(made.product_id)))
     assert await suggested() == []
+    assert [await found(**each) for each in asked] == [[], []]
+
+
+async def test_kept_answers_go_when_what_was_noted_is_brought_in(shop: Shop) -> None:
+    made, dropped = await _publish(shop), asyncio.Event()
+    parts = make_parts(shop.tx)
+    parts.broadcast.subscribe(ANSWERS_TOPIC, lambda _: dropped.set())
+    built = Built(parts, "catalog")
+    # As an import leaves it: a buyer may have been answered between its commit and this.
+    await shop.tx.run("t", lambda uow: pending.note_products(uow.connection, [UUID(made.product_id)]))
+    work = asyncio.create_task(built.slices["catalog"].background[0]())
+    async with asyncio.timeout(20):
+        await dropped.wait()
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert not (await _waiting(shop.tx)).products
 
 
 async def test_stock_that_goes_and_comes_back_is_known_once_it_was_told(shop: Shop) -> None:

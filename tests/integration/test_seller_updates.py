@@ -264,6 +264,9 @@ async def test_lists_show_what_sells_to_all_and_the_rest_to_whom_it_belongs(stre
         assert await street.names(staff, states=[SELLER_STATE_CLOSED, SELLER_STATE_ACTIVE]) == ["Closed", "Open"]
     assert await street.names(applicant.caller, states=waiting) == ["Applicant"]
     assert await street.names(closed.caller, states=[SELLER_STATE_CLOSED, SELLER_STATE_ACTIVE]) == ["Closed", "Open"]
+    # What has sold once shows for good: orders and products lead there.
+    for shop, state in ((suspended, SELLER_STATE_SUSPENDED), (closed, SELLER_STATE_CLOSED)):
+        assert (await street.get(ANONYMOUS, shop.seller_id)).state == state
     for caller, is_whole in ((ANONYMOUS, False), (open_one.caller, True), (street.goods.admin, True)):
         (seen,) = (await street.page(caller, states=[SELLER_STATE_ACTIVE])).sellers
         assert seen.HasField("pickup_address") is is_whole
@@ -272,8 +275,7 @@ async def test_lists_show_what_sells_to_all_and_the_rest_to_whom_it_belongs(stre
 
 async def test_lists_are_walked_in_their_orders_and_begin_as_a_name_does(street: Street) -> None:
     made = ["Éclair", "eclipse", "ÉCLAIR", "Apple", "Zoo"]
-    for name in made:
-        await street.open(name)
+    shops = [await street.open(name) for name in made]
     # By the key: case does not count, and names of one key come in the order of their ids.
     by_name = ["Apple", "eclipse", "Zoo", "Éclair", "ÉCLAIR"]
     for order, expected in (
@@ -293,6 +295,8 @@ async def test_lists_are_walked_in_their_orders_and_begin_as_a_name_does(street:
             assert walked == expected, (order, size)
     assert await street.names(ANONYMOUS, shop_name_prefix="éCL") == ["Éclair", "ÉCLAIR"]
     assert await street.names(ANONYMOUS, shop_name_prefix="zoom") == []
+    await street.update(street.goods.admin, _whole(shops[3], shop_name="Quince"))
+    assert [await street.names(ANONYMOUS, shop_name_prefix=each) for each in ("qui", "app")] == [["Quince"], []]
     first = await street.page(street.goods.admin, page_size=2)
     with pytest.raises(PageTokenInvalid):
         await street.page(ANONYMOUS, page_size=2, page_token=first.next_page_token)

@@ -42,12 +42,18 @@ def test_text_without_markup_comes_back_unchanged(text: str) -> None:
         ('<img alt="A &gt; B" src=https://a.b/c.png width=10 height=5% style=x>', None),
         ('<img src="//cdn.example/a.png">', '<img src="https://cdn.example/a.png">'),
         ('<img src="http://cdn.example/a.png">', '<img src="https://cdn.example/a.png">'),
+        ('<img src="HTTP://cdn.example/a.png">', '<img src="https://cdn.example/a.png">'),
+        ('<img src="mailto:a@b.c">t', "t"),
         (
             '<a href="https://a.b/?x=1&amp;y=2">l</a>',
             '<a href="https://a.b/?x=1&amp;y=2" rel="nofollow noopener">l</a>',
         ),
         ("<a title=x href='//a.b/'>l</a>", '<a href="https://a.b/" rel="nofollow noopener">l</a>'),
         ("<a href='javascript:x()'>l</a>", "<a>l</a>"),
+        # An address that is taken stands at the beginning, not somewhere in another one.
+        ("<a href='javascript:open(\"https://a.b/\")'>l</a>", "<a>l</a>"),
+        ('<a href="/go?to=https://a.b/">l</a>', "<a>l</a>"),
+        ('<a href="x mailto:a@b.c">l</a>', "<a>l</a>"),
         ('<a href="java&#115;cript:x()">l</a>', "<a>l</a>"),
         ('<a href="data:text/html,x">l</a>', "<a>l</a>"),
         ('<a href="/pages/size-chart">l</a>', "<a>l</a>"),

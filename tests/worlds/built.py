@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -16,6 +16,7 @@ from marketd.kernel.call import call as calls
 from marketd.kernel.call.call import Call
 from marketd.kernel.db import invariants
 from marketd.kernel.db.invariants import Invariant
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.relay import EventHandler, Relay
 from marketd.kernel.slice import Parts, Room, Slice
 from marketd.kernel.work.job_runner import JobRunner
@@ -61,6 +62,11 @@ class Built:
     def handler(self, name: str) -> EventHandler:
         """The events' handler of this name."""
         (found,) = (each for built in self.slices.values() for _, named, each in built.handlers if named == name)
+        return found
+
+    def sweep(self, unit: str) -> Callable[[UnitOfWork], Awaitable[int]]:
+        """What the sweep of this name does in a unit of work, as it is wired and with what the settings say."""
+        (found,) = (each.delete for built in self.slices.values() for each in built.sweeps if each.unit == unit)
         return found
 
     async def hand_on_events(self) -> None:

@@ -18,7 +18,6 @@ from marketd.kernel.call.caller import ANONYMOUS, Caller, Role
 from marketd.kernel.db.transactor import Transactor, Work
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
-from marketd.media.delete import sweep_files, sweep_unheld
 from marketd.media.rendering.child import answer
 from marketd.media.rendering.pool import RenderPool, read_answer
 from marketd.media.servicer import MediaServicer
@@ -150,8 +149,8 @@ class Uploads:
 
     async def clean(self, by: timedelta) -> None:
         """Sweep as it is done when so much time has passed, and do the jobs that come of it."""
-        await self.later(lambda uow: sweep_unheld(uow, lifetime=timedelta(hours=24)), by)
-        await self.later(sweep_files, by)
+        await self.later(self.built.sweep("media.sweep"), by)
+        await self.later(self.built.sweep("media.sweep_files"), by)
         # The jobs are due in the future from which the sweep came.
         await self.later(lambda uow: uow.connection.execute("UPDATE jobs SET run_time = $1", uow.now - by))
         await self.built.run_jobs()

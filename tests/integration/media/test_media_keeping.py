@@ -14,6 +14,7 @@ from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.ids import new_id
 from marketd.media import file_rows, service
 from marketd.media.delete import owner_deleted, sweep_files, sweep_unheld
+from marketd.media.keep import keep
 from marketd.media.model import Purpose
 from marketd.media.service import PICTURE_SQL
 from marketd.media.values import Holder, HolderKind, picture_of
@@ -133,6 +134,23 @@ async def test_an_upload_that_came_no_further_than_its_files_is_cleaned_up(uploa
     await uploads.clean(timedelta(minutes=14))
     assert uploads.files()
     await uploads.clean(timedelta(minutes=16))
+    assert (uploads.files(), await uploads.rows("media_files")) == (set(), 0)
+    # It comes after all, and must not show what is no longer there.
+    with pytest.raises(ConcurrentUpdate):
+        await uploads.later(lambda uow: keep(uow, prepared, uploads.taker.quota))
+    assert await uploads.rows() == 0
+
+
+async def test_a_removal_that_was_lost_is_asked_for_again_an_hour_later(uploads: Uploads) -> None:
+    media = await uploads.upload(pictures.unlike(1))
+    await uploads.call(pb.DeleteMediaRequest(media_id=media.media_id), uploads.owner)
+    files = uploads.files()
+    assert await uploads.later(uploads.built.sweep("media.sweep_files"), timedelta(hours=1)) == len(files) > 0
+    # Its job was given up: the store was away for too long.
+    await uploads.later(lambda uow: uow.connection.execute("DELETE FROM jobs"))
+    await uploads.clean(timedelta(hours=1, minutes=59))
+    assert uploads.files() == files
+    await uploads.clean(timedelta(hours=2, minutes=1))
     assert (uploads.files(), await uploads.rows("media_files")) == (set(), 0)
 
 

@@ -133,8 +133,9 @@ async def test_the_same_upload_again_is_the_same_media(uploads: Uploads) -> None
     answer: Any = await uploads.servicer.UploadImage(only_info(), CONTEXT)
     assert pb.UploadImageResponse.FromString(answer).media == first
     assert call.replayed
-    with pytest.raises(RequestIdReused):
-        await uploads.upload(other, request_id=request_id)
+    for same_id in (request_id, request_id.upper()):
+        with pytest.raises(RequestIdReused):
+            await uploads.upload(other, request_id=same_id)
     assert await uploads.upload(data, request_id=request_id.upper()) == first
     assert await uploads.upload(data, request_id=str(uuid4())) == first
     assert await uploads.upload(data) == first

@@ -6,11 +6,12 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from marketd.catalog.search import invariants, sales
+from marketd.catalog.search import invariants
 from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.order import service
 
+from tests.worlds.built import Built
 from tests.worlds.ordering import Market
 from tests.worlds.search_index import document, settle
 
@@ -70,10 +71,12 @@ async def test_sales_count_for_thirty_days(market: Market) -> None:
     await market.paid(buyer, (lamp, 7))
     assert (await _sold(market, lamp))[0] == 7
 
+    aging = Built(market.built.parts, "catalog").sweep("search.age")
+
     async def age(days: int) -> int:
         async def work(uow: UnitOfWork) -> int:
             uow.now += timedelta(days=days)
-            return await sales.age(uow)
+            return await aging(uow)
 
         return await market.tx.run("test.age", work)
 
