@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 from marketd.app import access_table
-from marketplace.auth.v1 import auth_service_pb2
+from marketplace.auth.v1 import auth_service_pb2, token_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
-from marketplace_client import MarketplaceClient, MarketplaceError, SignInRequired
+from marketplace.type.v1 import cart_merge_pb2
+from marketplace_client import MarketplaceClient, MarketplaceError, SignInRequired, tokens, watch_order
 from marketplace_client.methods import METHODS, TokenUse
 
 from tests.worlds.client_door import AUTH, Door, Held, signed_in
+from tests.worlds.client_script import Came, Script, asking
 
 CART = "/marketplace.cart.v1.CartService/"
 LIST_PRODUCTS = "/marketplace.catalog.v1.CatalogService/ListProducts"
@@ -309,6 +313,11 @@ async def test_a_stream_whose_token_ended_is_opened_again_with_a_fresh_one() -> 
         assert (type(refused.value), client.can_refresh) == (MarketplaceError, True)
         await read(client.order.WatchOrder(watch))
         assert door.tokens_of("/marketplace.order.v1.OrderService/WatchOrder")[-1] == current(client)
+        # A watch does so by itself.
+        before = current(client)
+        door.refused[before] = "TOKEN_EXPIRED"
+        await read(watch_order(client, "o"))
+        assert door.tokens_of("/marketplace.order.v1.OrderService/WatchOrder")[-1] == current(client) != before
 
 
 async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> None:
@@ -323,3 +332,97 @@ async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> No
             await client.order.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata)
         assert door.tokens_of(GET_ORDER) == ["mine"]
         assert client.tokens is not None
+
+
+async def test_an_exchange_outlasts_whoever_waits_for_it_and_the_client_itself() -> None:
+    door, held = Door(), Held()
+    kept: list[token_pb2.Tokens] = []
+    async with signed_in(door) as signed:
+        async with MarketplaceClient(signed.target, on_tokens=kept.append) as client:
+            await client.login("jo", "p")
+            first = client.tokens
+            assert first is not None
+            door.held[first.refresh_token] = held
+            leaving = asyncio.create_task(client.refresh())
+            await held.until_arrived()
+            leaving.cancel()
+            closing = asyncio.create_task(client.__aexit__(None, None, None))
+            await asyncio.wait([leaving])
+            held.let_go()
+            await asyncio.wait_for(closing, 10)
+        # What was exchanged and lost would end the session: whoever stores the tokens has heard of both.
+        assert kept == [first, client.tokens]
+        assert client.tokens not in (None, first)
+    assert len(door.tokens_of(f"{AUTH}RefreshTokens")) == 1
+
+
+@pytest.mark.parametrize(("lifetime", "good_for"), [(900.0, 840.0), (10.0, 8.0)])
+async def test_a_token_is_exchanged_a_while_before_it_ends_by_whatever_clock_this_side_has(
+    monkeypatch: pytest.MonkeyPatch, lifetime: float, good_for: float
+) -> None:
+    now = [0.0]
+    # The wall clock is far ahead of the server's.
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 4e9))
+    door = Door()
+    door.lifetime = lifetime
+    async with signed_in(door) as client:
+        first = current(client)
+        now[0] = good_for - 1
+        await get_order(client)
+        assert current(client) == first
+        now[0] = good_for + 1
+        await get_order(client)
+        assert door.tokens_of(GET_ORDER) == [first, current(client)]
+        assert current(client) != first
+
+
+async def test_signing_out_ends_the_session_on_both_sides() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+        token = current(client)
+        await client.logout()
+        assert client.tokens is None
+        assert door.tokens_of(f"{AUTH}Logout") == [token]
+        with pytest.raises(SignInRequired):
+            await get_order(client)
+        await client.login("jo", "p")
+        door.refused[current(client)] = "SESSION_REVOKED"
+        await client.logout()
+        assert client.tokens is None
+
+
+async def test_what_is_said_at_sign_in_and_registration_arrives() -> None:
+    requests: list[Message] = []
+
+    async def answer(call: Came) -> AsyncIterator[Message]:
+        requests.append(await call.message())
+        login = isinstance(requests[-1], auth_service_pb2.LoginRequest)
+        yield auth_service_pb2.LoginResponse() if login else auth_service_pb2.RegisterResponse()
+
+    person = {
+        "full_name": "Jo Lee",
+        "username": "jo",
+        "phone": "+4930111",
+        "language_code": "de",
+        "device_name": "till",
+    }
+    async with asking(Script(Login=answer, Register=answer)) as client:
+        await client.register("jo@shop.example", "p", **person)
+        await client.login(
+            "jo",
+            "p",
+            device_name="till",
+            guest_cart_token="g",
+            merge_strategy=cart_merge_pb2.CART_MERGE_STRATEGY_PREFER_GUEST,
+        )
+    wanted = auth_service_pb2.LoginRequest(
+        login="jo",
+        password="p",
+        device_name="till",
+        guest_cart_token="g",
+        cart_merge_strategy=cart_merge_pb2.CART_MERGE_STRATEGY_PREFER_GUEST,
+    )
+    assert requests == [
+        auth_service_pb2.RegisterRequest(email="jo@shop.example", password="p", **person),
+        wanted,
+    ]
