@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import invariants, partitions
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import Worker, World
@@ -39,6 +43,28 @@ async def test_days_are_made_once_and_points_that_came_before_them_move_in(tx: T
     assert [day - now.date() for day in made] == [timedelta(days=offset) for offset in (-1, 0, 1, 2)]
     assert sorted(await places(tx)) == sorted([f"{now:%Y%m%d}", "default"])
     assert await tx.run("test.ensure", partitions.ensure) == []
+
+
+async def test_a_server_makes_its_days_when_it_starts_and_keeps_house_from_then_on(tx: Transactor) -> None:
+    await add_point(tx, datetime.now(UTC) - timedelta(days=31))
+    await add_point(tx, datetime.now(UTC) - timedelta(days=29))
+    built = Built(make_parts(tx), "tracking")
+    await built.start()
+    # What is older than is kept goes, thirty days by default.
+    assert await places(tx) == ["default"]
+    await add_point(tx, datetime.now(UTC))
+    await add_point(tx, datetime.now(UTC) - timedelta(days=31))
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    assert await places(tx) == [today, "default", "default"]
+    (beat,) = built.slices["tracking"].background
+    task = asyncio.create_task(beat())
+    try:
+        async with asyncio.timeout(30):
+            while await places(tx) != [today, "default"]:  # noqa: ASYNC110 - no round announces itself
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> None:
