@@ -81,8 +81,8 @@ async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> 
 
 
 async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: World, worker: Worker) -> None:
-    courier, _ = await world.courier()
-    await worker.report(courier, new_id(), [])
+    (courier, _), uplink_id = await world.courier(), new_id()
+    await worker.report(courier, uplink_id, [])
     await world.tx.run(
         "test.numbers",
         lambda uow: uow.connection.execute(
@@ -91,11 +91,16 @@ async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: Wor
         ),
     )
     keep = timedelta(days=1)
+
+    async def grow_old() -> None:
+        older = "UPDATE position_uplinks SET last_time = now() - interval '2 days'"
+        await world.tx.run("test.age", lambda uow: uow.connection.execute(older))
+
+    await grow_old()
+    # In use again, however old it is: a number that was forgotten would be stored a second time.
+    await worker.report(courier, uplink_id, [])
     assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 0
-    await world.tx.run(
-        "test.age",
-        lambda uow: uow.connection.execute("UPDATE position_uplinks SET last_time = now() - interval '2 days'"),
-    )
+    await grow_old()
     assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 9
     await partitions.keep_house(world.tx, keep)
     count = await world.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM position_uplinks"))

@@ -301,6 +301,17 @@ async def test_pings_are_answered_and_a_courier_above_the_rate_is_told_and_not_c
     assert len(await world.stored(courier_id)) == 202
 
 
+async def test_times_ahead_of_the_clock_make_nobody_slow(world: World, worker: Worker) -> None:
+    courier, _ = await world.courier()
+    uplink = worker.uplink(courier)
+    uplink.hello(new_id())
+    for first, ahead in ((1, 0.0), (41, 50.0)):
+        uplink.batch([position(seq, now() + ahead) for seq in range(first, first + 40)])
+    await uplink.until(lambda: "directive" in uplink.kinds())
+    directive = next(answer.directive for answer in uplink.answers if answer.HasField("directive"))
+    assert directive.mode == tracking_service_pb2.UPLINK_MODE_THROTTLED
+
+
 async def test_pings_that_come_too_fast_are_not_all_answered(world: World, worker: Worker) -> None:
     courier, _ = await world.courier()
     uplink = worker.uplink(courier)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 import pytest
 from google.type.latlng_pb2 import LatLng
@@ -13,17 +16,21 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
+from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import LocalBroadcast
 from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.geo import Point
 from marketd.kernel.values.ids import new_id
+from marketd.tracking import repository
 from marketd.tracking.errors import OffShift, StreamSuperseded
+from marketd.tracking.trip.trip import Promise
 from marketd.tracking.uplink import couriers
+from marketd.tracking.values import Fix
 from marketplace.delivery.v1 import delivery_pb2
 
 from tests.worlds.calls import caller_of
 from tests.worlds.tracking import Worker, World, run_worker
-from tests.worlds.tracking_clients import DROPOFF, PICKUP, Uplink
+from tests.worlds.tracking_clients import DROPOFF, PICKUP, Uplink, now_seconds, position
 
 
 def door(point: Point) -> LatLng:
@@ -54,6 +61,30 @@ async def test_each_sees_the_doors_that_are_theirs_to_find_and_nobody_any_when_i
                 snapshot.dropoff_point if snapshot.HasField("dropoff_point") else None,
             )
             assert found == ((None, None) if is_over else doors)
+
+
+async def test_who_comes_sees_the_newest_position_that_this_worker_has_heard_of(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    bringing = await world.delivery(courier_id)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
+    await worker.report(courier, new_id(), [position(1, now_seconds() - 20)])
+    # The next one is not committed yet, so the database has the one before.
+    at = worker.hub.now_micros
+    worker.hub.moved(courier_id, Fix(2, at, at, PICKUP, 5.0, None, None))
+    watching = worker.watch(bringing.buyer, bringing.delivery_id)
+    assert (await watching.got("snapshot")).snapshot.position.seq == 2
+
+
+async def test_what_was_promised_first_stays_promised(world: World) -> None:
+    delivery_id, early = new_id(), SystemClock().now()
+    late = early + timedelta(hours=1)
+    for due, promised in ((None, None), (early, early), (late, early), (None, early)):
+        made = await world.tx.run("test.promise", partial(_promise, delivery_id=delivery_id, due=due))
+        assert made.due_time == promised
+
+
+async def _promise(uow: UnitOfWork, delivery_id: UUID, due: datetime | None) -> Promise:
+    return await repository.promise(uow.connection, delivery_id, due)
 
 
 async def test_whose_role_was_taken_follows_nothing_and_a_courier_nothing_that_others_bring(
