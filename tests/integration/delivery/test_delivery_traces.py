@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from marketd.delivery import service
+from marketd.auth.ports import AccessEnd
+from marketd.delivery import follow_accounts, service
 from marketd.delivery.values import LatestPosition
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import NotFound
@@ -90,6 +91,28 @@ async def test_the_life_of_a_courier_is_told_and_written_down_step_by_step(world
     await world.move(world.admin, "Reject", turned_down.courier_id, "no licence")
     assert await told(world, turned_down.courier_id) == ["courier.created", "courier.rejected"]
     assert [entry.comment for entry in await audited(world, turned_down.courier_id)] == ["", "no licence"]
+
+
+async def test_who_deletes_the_account_is_told_of_as_closed_and_leaves_no_plate(world: World) -> None:
+    caller, courier_id = await world.courier(on_shift=False)
+    plate = "UPDATE couriers SET plate_number = 'B-NQ 7' WHERE courier_id = $1"
+    await world.tx.run("test.plate", lambda uow: uow.connection.execute(plate, courier_id))
+    await world.tx.run("test.deleted", lambda uow: follow_accounts.courier_deleted(uow, caller.known_user_id))
+    assert (await told(world, courier_id))[-1] == "courier.closed"
+    assert (await audited(world, courier_id))[-1].comment == "The account was deleted."
+    request = courier_service_pb2.GetCourierRequest(courier_id=str(courier_id))
+    gone = (await world.call(world.admin, world.couriers.GetCourier, request)).courier
+    assert not gone.HasField("plate_number")
+
+
+async def test_who_loses_another_role_goes_on_as_a_courier(world: World) -> None:
+    ready, courier, _ = await world.assigned()
+    lost = {Role.SELLER}
+    await world.tx.run(
+        "test.lost",
+        lambda uow: follow_accounts.courier_lost_access(uow, courier.known_user_id, lost, AccessEnd.ROLES_TAKEN),
+    )
+    await world.pick_up(courier, ready.delivery_id)
 
 
 async def test_who_is_blocked_does_not_apply(world: World) -> None:
