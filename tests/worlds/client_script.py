@@ -57,7 +57,7 @@ class Came(NamedTuple):
             delay = duration_pb2.Duration()
             delay.FromNanoseconds(round(retry_after * 1e9))
             status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-        made = rpc_status.to_status(status)
+        made: Any = rpc_status.to_status(status)
         if correlation_id:
             made = made._replace(trailing_metadata=(*made.trailing_metadata, ("x-request-id", correlation_id)))
         await self.context.abort_with_status(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -11,8 +12,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.auth.ports import AccessEnd
 from marketd.delivery import follow_accounts, service
 from marketd.delivery.values import LatestPosition
-from marketd.kernel.call.caller import Role
+from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
+from marketd.order.read import get_order, list_orders
+from marketd.order.values import OrderFilter
 from marketplace.delivery.v1 import courier_pb2, courier_service_pb2, delivery_pb2, delivery_service_pb2
 
 from tests.worlds.delivery import SHOP
@@ -163,6 +166,33 @@ async def test_a_delivery_that_changes_hands_and_comes_back_is_told_and_written_
         "courier.delivery_changed",
         "courier.delivery_removed",
     ]
+
+
+async def test_a_courier_finds_the_orders_in_their_hands_and_none_that_others_bring_or_that_are_over(
+    world: World,
+) -> None:
+    ready, courier, _ = await world.picked_up()
+    other, _ = await world.courier()
+
+    async def finds(caller: Caller) -> int:
+        found = await world.tx.read(partial(list_orders, caller=caller, wanted=OrderFilter(), after=None, limit=9))
+        read = partial(get_order, caller=caller, order_id=ready.order_id)
+        if found:
+            await world.tx.read(read)
+        else:
+            with pytest.raises(NotFound):
+                await world.tx.read(read)
+        return len(found)
+
+    assert [await finds(caller) for caller in (courier, other)] == [1, 0]
+    assert (await world.get(courier, ready.delivery_id)).dropoff.HasField("address")
+    await world.complete(courier, ready.delivery_id, await world.code(ready))
+    assert [await finds(caller) for caller in (courier, other, ready.buyer)] == [0, 0, 1]
+    # What was brought stays in the courier's list, without the doors.
+    closed = await world.get(courier, ready.delivery_id)
+    assert not closed.dropoff.HasField("address")
+    assert not closed.pickup.HasField("address")
+    assert not closed.HasField("distance_meters")
 
 
 async def test_a_delivery_that_ends_with_its_order_says_why_in_the_log(world: World) -> None:

@@ -18,7 +18,7 @@ from marketd.kernel.values.clock import SystemClock
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.trip.gate import StopEvent
 from marketd.tracking.trip.journal import Journal, write_findings
-from marketd.tracking.trip.trip import AtStop, Late, Leg
+from marketd.tracking.trip.trip import AtStop, Late, Leg, TripFinding
 from marketd.tracking.values import micros
 from marketplace.delivery.v1.delivery_service_pb2 import WatchDeliveriesRequest
 
@@ -102,7 +102,7 @@ async def test_what_a_trip_found_out_is_written_although_a_commit_is_lost_and_an
             assert not task.done()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    again = [late, arrived, late]
+    again: list[TripFinding] = [late, arrived, late]
     await world.tx.run("test.again", lambda uow: write_findings(uow, again))
     assert await told(world, bringing) == ["delivery.arrived", "delivery.late"]
 
