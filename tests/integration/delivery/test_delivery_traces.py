@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.auth.ports import AccessEnd
 from marketd.delivery import follow_accounts, service
+from marketd.delivery.model import StopKind
 from marketd.delivery.values import LatestPosition
 from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.call.refusals import NotFound
@@ -193,6 +194,18 @@ async def test_a_courier_finds_the_orders_in_their_hands_and_none_that_others_br
     assert not closed.dropoff.HasField("address")
     assert not closed.pickup.HasField("address")
     assert not closed.HasField("distance_meters")
+
+
+async def test_what_is_taken_from_a_courier_at_the_shops_door_has_been_visited_by_nobody(world: World) -> None:
+    ready, _, courier_id = await world.assigned()
+    arrived = await world.tx.run(
+        "test.arrive",
+        lambda uow: service.arrive_at_stop(uow, ready.delivery_id, courier_id, StopKind.PICKUP, uow.now),
+    )
+    assert arrived
+    assert (await world.get(ready.seller, ready.delivery_id)).pickup.HasField("arrive_time")
+    nobodys = await world.reassign(ready.delivery_id, None, reason="flat tyre")
+    assert not nobodys.pickup.HasField("arrive_time")
 
 
 async def test_a_delivery_that_ends_with_its_order_says_why_in_the_log(world: World) -> None:
