@@ -109,7 +109,7 @@ async def test_somebody_elses_delivery_is_not_found(world: World, worker: Worker
     stranger = Caller(new_id(), new_id(), frozenset({role}))
     for delivery_id in (bringing.delivery_id, new_id()):
         with pytest.raises(NotFound):
-            await worker.watch(stranger, delivery_id).task
+            await worker.watch(stranger, delivery_id).ended()
     admin = Caller(new_id(), new_id(), frozenset({Role.ADMIN}))
     await worker.watch(admin, bringing.delivery_id).got("snapshot")
 

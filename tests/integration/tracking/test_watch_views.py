@@ -99,7 +99,7 @@ async def test_whose_role_was_taken_follows_nothing_and_a_courier_nothing_that_o
         other,
     ):
         with pytest.raises(NotFound):
-            await worker.watch(caller, bringing.delivery_id).task
+            await worker.watch(caller, bringing.delivery_id).ended()
 
 
 @pytest.fixture
