@@ -68,7 +68,7 @@ async def test_pauses_grow_while_nothing_comes_and_a_message_without_a_token_kee
         if call.number < 10:
             await call.refuse(*BROKEN)
 
-    async with asking(Script(WatchOrder=answer)) as client:
+    async with asyncio.timeout(20), asking(Script(WatchOrder=answer)) as client:
         told = [message.resume_token async for message in watch_order(client, "o", resume_token="0")]
     assert told == ["1", "", ""]
     assert tokens == [*["0"] * 8, "1", "1"]
@@ -103,7 +103,7 @@ async def test_what_opening_again_can_mend_is_opened_again_and_nothing_else_is(p
         await call.refuse(*refusals[call.number - 1])
 
     # Somebody else keeps the token fresh, so the client cannot.
-    async with asking(Script(WatchOrder=answer), access_token="given") as client:
+    async with asyncio.timeout(20), asking(Script(WatchOrder=answer), access_token="given") as client:
         for opened, ended in zip([len(ENDS_THAT_PASS) + 1, *[1] * 4], ENDS_FOR_GOOD, strict=True):
             told = list[str]()
             with pytest.raises(MarketplaceError) as refused:
@@ -148,7 +148,7 @@ async def test_a_watch_gives_up_when_nothing_has_come_for_as_long_as_it_was_told
         await call.refuse(CODE.UNAVAILABLE, "DRAINING")
 
     script = Script(WatchOrder=answer)
-    async with asking(script) as client:
+    async with asyncio.timeout(20), asking(script) as client:
         told = list[str]()
         with pytest.raises(MarketplaceError) as refused:
             await keep(watch_order(client, "o", give_up_after=120), told)
