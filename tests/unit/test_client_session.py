@@ -3,150 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
-import grpc
 import pytest
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the wheel carries no types
-from grpc_status import rpc_status
+from google.protobuf.message import Message
 from marketd.app import access_table
 from marketplace.auth.v1 import auth_service_pb2, token_pb2
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.order.v1 import order_service_pb2
 from marketplace.seller.v1 import seller_service_pb2
-from marketplace_client import MarketplaceClient, MarketplaceError, SignInRequired
+from marketplace.type.v1 import cart_merge_pb2
+from marketplace_client import MarketplaceClient, MarketplaceError, SignInRequired, tokens, watch_order
 from marketplace_client.methods import METHODS, TokenUse
 
-Context = Any
-AUTH, CART = "/marketplace.auth.v1.AuthService/", "/marketplace.cart.v1.CartService/"
+from tests.worlds.client_door import AUTH, Door, Held, signed_in
+from tests.worlds.client_script import Came, Script, asking
+
+CART = "/marketplace.cart.v1.CartService/"
 LIST_PRODUCTS = "/marketplace.catalog.v1.CatalogService/ListProducts"
 GET_ORDER = "/marketplace.order.v1.OrderService/GetOrder"
 OVER = ["SESSION_REVOKED", "REFRESH_TOKEN_REUSED", "TOKEN_EXPIRED", "TOKEN_INVALID", "ACCOUNT_BLOCKED"]
-
-
-def access_token(serial: int, lifetime_seconds: float = 900.0, user_id: str = "jo") -> str:
-    """Something with the shape of an access token."""
-    claims = json.dumps({"sub": user_id, "iat": 1000, "exp": 1000 + lifetime_seconds, "jti": serial}).encode()
-    return f"h.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.s"
-
-
-class Held:
-    """Something that has arrived at the door and is held there."""
-
-    def __init__(self, reason: str = "") -> None:
-        self.reason = reason
-        self.arrived = asyncio.Event()
-        self._go_on = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Arrive, and wait until it is let go."""
-        self.arrived.set()
-        await self._go_on.wait()
-
-    async def until_arrived(self) -> None:
-        """Wait for it; not for ever."""
-        await asyncio.wait_for(self.arrived.wait(), 10)
-
-    def let_go(self) -> None:
-        """Let it go on."""
-        self._go_on.set()
-
-
-class Door(grpc.GenericRpcHandler):
-    """A server that judges tokens as the real one does, and answers everything else with an empty message."""
-
-    def __init__(self) -> None:
-        self.refused: dict[str, str] = {}
-        """Why a token is refused, wherever it comes."""
-        self.refresh_reason = ""
-        self.lifetime = 900.0
-        self.seen: list[tuple[str, str]] = []
-        """The method and the token of each call."""
-        self.before_refusing: Callable[[], Awaitable[None]] | None = None
-        self.held: dict[str, Held] = {}
-        """Refresh tokens whose exchange waits, and then ends with a reason ("": with tokens)."""
-        self._serial = 0
-
-    def tokens(self, user_id: str = "jo") -> token_pb2.Tokens:
-        """A fresh pair."""
-        self._serial += 1
-        return token_pb2.Tokens(
-            access_token=access_token(self._serial, self.lifetime, user_id), refresh_token=f"r{self._serial}"
-        )
-
-    def tokens_of(self, method: str) -> list[str]:
-        """The tokens that came with calls of the method."""
-        return [token for seen, token in self.seen if seen == method]
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
-        path = details.method
-
-        async def unary(request: bytes, context: Context) -> bytes:
-            await self._judge(path, context)
-            if path == f"{AUTH}Login":
-                user_id = auth_service_pb2.LoginRequest.FromString(request).login
-                return auth_service_pb2.LoginResponse(tokens=self.tokens(user_id)).SerializeToString()
-            if path == f"{AUTH}RefreshTokens":
-                held = self.held.get(auth_service_pb2.RefreshTokensRequest.FromString(request).refresh_token)
-                if held is not None:
-                    await held.wait()
-                reason = self.refresh_reason if held is None else held.reason
-                if reason:
-                    await refuse(context, reason)
-                return auth_service_pb2.RefreshTokensResponse(tokens=self.tokens()).SerializeToString()
-            return b""
-
-        async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
-            await self._judge(path, context)
-            yield b""
-
-        if "Watch" in path:
-            return grpc.unary_stream_rpc_method_handler(stream)
-        if "Import" in path:
-            return grpc.stream_stream_rpc_method_handler(stream)
-        return grpc.unary_unary_rpc_method_handler(unary)
-
-    async def _judge(self, path: str, context: Context) -> None:
-        metadata: dict[str, str] = dict(context.invocation_metadata())
-        token = metadata.get("authorization", "").removeprefix("Bearer ")
-        self.seen.append((path, token))
-        if token in self.refused:
-            if self.before_refusing is not None:
-                await self.before_refusing()
-            await refuse(context, self.refused[token])
-        if not token and METHODS[path].token_use is TokenUse.NEEDED:
-            if self.before_refusing is not None:
-                await self.before_refusing()
-            await refuse(context, "UNAUTHENTICATED")
-
-
-async def refuse(context: Context, reason: str) -> None:
-    """End the call as the server's error funnel does."""
-    code = grpc.StatusCode.UNAVAILABLE if reason == "OVERLOADED" else grpc.StatusCode.UNAUTHENTICATED
-    code = grpc.StatusCode.PERMISSION_DENIED if reason == "ACCOUNT_BLOCKED" else code
-    detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="marketplace.dev"))
-    status = status_pb2.Status(code=code.value[0], message="no", details=[detail])
-    await context.abort_with_status(rpc_status.to_status(status))
-
-
-@asynccontextmanager
-async def signed_in(door: Door) -> AsyncIterator[MarketplaceClient]:
-    """A client with a session at the door, on a free port."""
-    server = grpc.aio.server(handlers=[door])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with MarketplaceClient(f"127.0.0.1:{port}") as client:
-            await client.login("jo", "p")
-            yield client
-    finally:
-        await server.stop(None)
 
 
 def current(client: MarketplaceClient) -> str:
@@ -355,6 +233,7 @@ async def test_the_exchange_of_the_old_session_is_nothing_to_the_new_one(end: st
         door.refused[current(client)] = "TOKEN_EXPIRED"
         late.append(asyncio.create_task(get_order(client)))
         await held.until_arrived()
+        await door.until_refused(GET_ORDER)
         await client.login("jo", "p")
         # The new session exchanges its own tokens, and waits for nobody else's.
         second = current(client)
@@ -434,6 +313,11 @@ async def test_a_stream_whose_token_ended_is_opened_again_with_a_fresh_one() -> 
         assert (type(refused.value), client.can_refresh) == (MarketplaceError, True)
         await read(client.order.WatchOrder(watch))
         assert door.tokens_of("/marketplace.order.v1.OrderService/WatchOrder")[-1] == current(client)
+        # A watch does so by itself.
+        before = current(client)
+        door.refused[before] = "TOKEN_EXPIRED"
+        await read(watch_order(client, "o"))
+        assert door.tokens_of("/marketplace.order.v1.OrderService/WatchOrder")[-1] == current(client) != before
 
 
 async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> None:
@@ -448,3 +332,97 @@ async def test_an_explicit_token_of_the_caller_is_the_callers_own_affair() -> No
             await client.order.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata)
         assert door.tokens_of(GET_ORDER) == ["mine"]
         assert client.tokens is not None
+
+
+async def test_an_exchange_outlasts_whoever_waits_for_it_and_the_client_itself() -> None:
+    door, held = Door(), Held()
+    kept: list[token_pb2.Tokens] = []
+    async with signed_in(door) as signed:
+        async with MarketplaceClient(signed.target, on_tokens=kept.append) as client:
+            await client.login("jo", "p")
+            first = client.tokens
+            assert first is not None
+            door.held[first.refresh_token] = held
+            leaving = asyncio.create_task(client.refresh())
+            await held.until_arrived()
+            leaving.cancel()
+            closing = asyncio.create_task(client.__aexit__(None, None, None))
+            await asyncio.wait([leaving])
+            held.let_go()
+            await asyncio.wait_for(closing, 10)
+        # What was exchanged and lost would end the session: whoever stores the tokens has heard of both.
+        assert kept == [first, client.tokens]
+        assert client.tokens not in (None, first)
+    assert len(door.tokens_of(f"{AUTH}RefreshTokens")) == 1
+
+
+@pytest.mark.parametrize(("lifetime", "good_for"), [(900.0, 840.0), (10.0, 8.0)])
+async def test_a_token_is_exchanged_a_while_before_it_ends_by_whatever_clock_this_side_has(
+    monkeypatch: pytest.MonkeyPatch, lifetime: float, good_for: float
+) -> None:
+    now = [0.0]
+    # The wall clock is far ahead of the server's.
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 4e9))
+    door = Door()
+    door.lifetime = lifetime
+    async with signed_in(door) as client:
+        first = current(client)
+        now[0] = good_for - 1
+        await get_order(client)
+        assert current(client) == first
+        now[0] = good_for + 1
+        await get_order(client)
+        assert door.tokens_of(GET_ORDER) == [first, current(client)]
+        assert current(client) != first
+
+
+async def test_signing_out_ends_the_session_on_both_sides() -> None:
+    door = Door()
+    async with signed_in(door) as client:
+        token = current(client)
+        await client.logout()
+        assert client.tokens is None
+        assert door.tokens_of(f"{AUTH}Logout") == [token]
+        with pytest.raises(SignInRequired):
+            await get_order(client)
+        await client.login("jo", "p")
+        door.refused[current(client)] = "SESSION_REVOKED"
+        await client.logout()
+        assert client.tokens is None
+
+
+async def test_what_is_said_at_sign_in_and_registration_arrives() -> None:
+    requests: list[Message] = []
+
+    async def answer(call: Came) -> AsyncIterator[Message]:
+        requests.append(await call.message())
+        login = isinstance(requests[-1], auth_service_pb2.LoginRequest)
+        yield auth_service_pb2.LoginResponse() if login else auth_service_pb2.RegisterResponse()
+
+    person = {
+        "full_name": "Jo Lee",
+        "username": "jo",
+        "phone": "+4930111",
+        "language_code": "de",
+        "device_name": "till",
+    }
+    async with asking(Script(Login=answer, Register=answer)) as client:
+        await client.register("jo@shop.example", "p", **person)
+        await client.login(
+            "jo",
+            "p",
+            device_name="till",
+            guest_cart_token="g",
+            merge_strategy=cart_merge_pb2.CART_MERGE_STRATEGY_PREFER_GUEST,
+        )
+    wanted = auth_service_pb2.LoginRequest(
+        login="jo",
+        password="p",
+        device_name="till",
+        guest_cart_token="g",
+        cart_merge_strategy=cart_merge_pb2.CART_MERGE_STRATEGY_PREFER_GUEST,
+    )
+    assert requests == [
+        auth_service_pb2.RegisterRequest(email="jo@shop.example", password="p", **person),
+        wanted,
+    ]

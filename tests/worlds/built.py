@@ -101,6 +101,17 @@ class Built:
             for start in built.starts:
                 await start()
 
+    async def drain(self) -> None:
+        """What the slices do when the server begins to go down."""
+        for built in self.slices.values():
+            for drain in built.drains:
+                await drain()
+
+    async def sweep(self, unit: str) -> int:
+        """One round of the sweep of this name; how much went."""
+        (found,) = (each for built in self.slices.values() for each in built.sweeps if each.unit == unit)
+        return await self.parts.tx.run(unit, found.delete)
+
     def close(self) -> None:
         """What they do at the very end."""
         for built in self.slices.values():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from marketd.delivery.estimate import band
@@ -20,7 +20,6 @@ from marketd.kernel.call.caller import Caller, Role
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events.broadcast import Broadcast
-from marketd.kernel.events.watch import BEAT_SECONDS
 from marketd.kernel.slice import Parts
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.geo import Point
@@ -38,6 +37,8 @@ from tests.worlds.calls import call, caller_of
 from tests.worlds.parts import make_parts, make_settings
 from tests.worlds.tracking_clients import DROPOFF, PICKUP, Uplink, Watching
 
+_QUICK: Final = {"gather_seconds": 0.02}
+
 
 @dataclass(frozen=True)
 class Bringing:
@@ -50,10 +51,12 @@ class Bringing:
 
 
 class Worker:
-    """Tracking in one process. Positions are gathered for a shorter time than in earnest."""
+    """Tracking in one process. Positions are gathered for a shorter time than in earnest; other times, and None for
+    those of a server.
+    """
 
-    def __init__(self, parts: Parts, *, heartbeat_seconds: float = BEAT_SECONDS) -> None:
-        made = wiring.make_machinery(parts, heartbeat_seconds=heartbeat_seconds, gather_seconds=0.02)
+    def __init__(self, parts: Parts, times: Mapping[str, float] | None = _QUICK) -> None:
+        made = wiring.make_machinery(parts, **(times or {}))
         self.tx, self.feed = parts.tx, parts.feed
         self.hub, self.resume = made.hub, made.resume
         self.built = Built(parts, "tracking", instead={"tracking": partial(wiring.build_on, made)})
@@ -82,17 +85,18 @@ class Worker:
 
 @asynccontextmanager
 async def run_worker(
-    tx: Transactor, broadcast: Broadcast, *, heartbeat_seconds: float = BEAT_SECONDS, **settings: Any
+    tx: Transactor, broadcast: Broadcast, *, times: Mapping[str, float] | None = _QUICK, **settings: Any
 ) -> AsyncIterator[Worker]:
-    """A worker with its background tasks, under these settings."""
+    """A worker with its background tasks, under these settings. times: see Worker."""
     parts = make_parts(tx, broadcast=broadcast, settings=make_settings(**settings))
-    worker = Worker(parts, heartbeat_seconds=heartbeat_seconds)
+    worker = Worker(parts, times)
     async with worker.built.running():
         try:
             yield worker
         finally:
             for client in worker.open:
                 await client.drop()
+            assert not worker.servicer._streams, "a stream that has ended is told nothing any more"
 
 
 @dataclass

@@ -167,8 +167,7 @@ class CourierUplink:
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every position has its outcome. Raises TimeoutError, and what ended the uplink."""
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(lambda: len(self._ledger) == 0 or self._over)
+        await self._settled(timeout)
         self._raise_failure()
 
     # -- life
@@ -183,14 +182,19 @@ class CourierUplink:
     ) -> None:
         """End the stream; without an error, after what is unacknowledged."""
         if kind is None:
-            with suppress(TimeoutError, MarketplaceError):
-                await self.flush(self._close_timeout)
+            with suppress(TimeoutError):
+                await self._settled(self._close_timeout)
         self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
             if not self._task.cancelled() and (mistake := self._task.exception()) is not None:
                 raise mistake
+
+    async def _settled(self, timeout: float | None) -> None:
+        """Wait until every position has its outcome, or none will come any more. Raises TimeoutError."""
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: len(self._ledger) == 0 or self._over)
 
     @property
     def _over(self) -> bool:

@@ -221,6 +221,8 @@ async def test_who_cannot_act_any_more_is_suspended_at_once_and_stays_so(world: 
     now = await own(world, world.admin, str(courier_id))
     assert (now.state, now.on_shift) == (STATE.COURIER_STATE_SUSPENDED, False)
     assert (await world.get(world.admin, ready.delivery_id)).state == CREATED
+    # Who is blocked has a letter of that.
+    assert await letters(world) == ([] if how == "blocked" else ["suspended"])
     kept = await world.get(world.admin, in_hands.delivery_id)
     assert kept.courier.courier_id == str(courier_id)
     assert await world.violations() == []

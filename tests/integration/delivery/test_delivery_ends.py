@@ -95,6 +95,23 @@ async def test_before_the_pickup_only_an_admin_says_that_it_failed_and_the_goods
     assert await world.violations() == []
 
 
+async def test_who_is_courier_and_admin_acts_as_an_admin_where_a_courier_could_do_nothing(world: World) -> None:
+    ready, courier, _ = await world.assigned()
+    both = caller_of(courier.known_user_id, Role.COURIER, Role.ADMIN)
+    ended = await world.end(both, "FailDelivery", ready.delivery_id)
+    assert ended.failure.actor == Who.DELIVERY_ACTOR_ADMIN
+    ready, courier, _ = await world.picked_up()
+    etag = (await world.get(courier, ready.delivery_id)).etag
+    for method in ("FailDelivery", "ReturnToSeller"):
+        with pytest.raises(EtagMismatch):
+            await world.end(courier, method, ready.delivery_id, etag="v99")
+    # Whose role was taken is no courier any more.
+    with pytest.raises(NotFound):
+        await world.end(caller_of(courier.known_user_id, Role.BUYER), "FailDelivery", ready.delivery_id)
+    ended = await world.end(courier, "FailDelivery", ready.delivery_id, etag=etag)
+    assert ended.failure.actor == Who.DELIVERY_ACTOR_COURIER
+
+
 async def test_goods_that_come_back_are_in_stock_again_at_once_or_later_and_once(world: World) -> None:
     at_once, courier, _ = await world.picked_up()
     returned = await world.end(courier, "ReturnToSeller", at_once.delivery_id, Why.DELIVERY_FAILURE_REASON_REFUSED)

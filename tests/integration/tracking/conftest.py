@@ -33,7 +33,7 @@ async def worker(world: World) -> AsyncIterator[Worker]:
 @pytest.fixture
 async def quick_heart(world: World) -> AsyncIterator[Worker]:
     """A worker whose heartbeats come soon."""
-    async with run_worker(world.tx, LocalBroadcast(), heartbeat_seconds=0.1) as made:
+    async with run_worker(world.tx, LocalBroadcast(), times={"heartbeat_seconds": 0.1, "gather_seconds": 0.02}) as made:
         yield made
 
 

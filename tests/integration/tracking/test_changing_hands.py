@@ -56,6 +56,8 @@ async def test_a_buyer_goes_on_with_the_new_courier_and_the_former_one_sees_no_m
     buyer, own = worker.watch(ready.buyer, ready.delivery_id), worker.watch(former, ready.delivery_id)
     for watching in (buyer, own):
         await watching.got("snapshot")
+    await report(worker, former, now_seconds() - 5)
+    await buyer.got("position")
     # Where the new courier was before is not the buyer's to know.
     await report(worker, courier, now_seconds() - 20)
 
@@ -66,18 +68,21 @@ async def test_a_buyer_goes_on_with_the_new_courier_and_the_former_one_sees_no_m
     with pytest.raises(NotFound):
         await own.ended()
     assert "state_change" not in own.kinds()
-    await report(worker, former, now_seconds() - 10)
-    assert buyer.of("position") == []
+    # Who looks now does not find the former courier on the map, as if that were the new one.
+    newcomer = worker.watch(ready.buyer, ready.delivery_id)
+    assert not (await newcomer.got("snapshot")).snapshot.HasField("position")
+    await report(worker, former, now_seconds() - 3)
+    assert (len(buyer.of("position")), newcomer.of("position")) == (1, [])
     at = now_seconds()
     await report(worker, courier, at)
-    shown = (await buyer.got("position")).position
+    shown = (await buyer.got("position", 2)).position
     assert shown.sample_time.ToMicroseconds() == round(at * 1_000_000)
     again = worker.watch(former, ready.delivery_id, resume_token=own.resume_token)
     with pytest.raises(NotFound):
         await again.ended()
     await deliveries.complete(courier, ready.delivery_id, await deliveries.code(ready))
     await buyer.ended()
-    assert len(buyer.of("position")) == 1
+    assert len(buyer.of("position")) == 2
 
 
 async def test_a_seller_does_not_see_where_a_courier_was_before_the_delivery_was_theirs(

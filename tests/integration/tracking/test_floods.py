@@ -212,6 +212,13 @@ async def test_a_rejection_whose_answer_was_lost_is_told_by_the_next_hello_on_wh
     # A slow machine gives the courier the time to be allowed a few more.
     expected = [(seq, Rejection.RATE_EXCEEDED) for seq in sorted({*range(3_001, 4_001)} - {*stored})]
     assert half.rejected == expected != []
+    await half.drop()
+    # And it is not kept any more, but for the highest number, from which the next stream goes on.
+    whole = workers[again].uplink(courier)
+    whole.hello(uplink_id, last_acked_seq=4_001)
+    await whole.until(lambda: bool(whole.answers))
+    statement = "SELECT sum(upper(r) - lower(r)) FROM position_uplinks, unnest(passed_over) r WHERE uplink_id = $1"
+    assert await world.tx.read(lambda unit: unit.connection.fetchval(statement, uplink_id)) == 1
 
 
 async def test_a_lost_rejection_that_was_sent_again_and_stored_is_not_told_as_rejected(

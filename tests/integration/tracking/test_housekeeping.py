@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from marketd.kernel.db.invariants import violations
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking import invariants, partitions
+
+from tests.worlds.built import Built
+from tests.worlds.parts import make_parts
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import Worker, World
@@ -41,6 +45,28 @@ async def test_days_are_made_once_and_points_that_came_before_them_move_in(tx: T
     assert await tx.run("test.ensure", partitions.ensure) == []
 
 
+async def test_a_server_makes_its_days_when_it_starts_and_keeps_house_from_then_on(tx: Transactor) -> None:
+    await add_point(tx, datetime.now(UTC) - timedelta(days=31))
+    await add_point(tx, datetime.now(UTC) - timedelta(days=29))
+    built = Built(make_parts(tx), "tracking")
+    await built.start()
+    # What is older than is kept goes, thirty days by default.
+    assert await places(tx) == ["default"]
+    await add_point(tx, datetime.now(UTC))
+    await add_point(tx, datetime.now(UTC) - timedelta(days=31))
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    assert await places(tx) == [today, "default", "default"]
+    (beat,) = built.slices["tracking"].background
+    task = asyncio.create_task(beat())
+    try:
+        async with asyncio.timeout(30):
+            while await places(tx) != [today, "default"]:  # noqa: ASYNC110 - no round announces itself
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> None:
     now = datetime.now(UTC)
     await tx.run("test.ensure", partitions.ensure)
@@ -55,8 +81,8 @@ async def test_retention_drops_whole_days_and_keeps_the_rest(tx: Transactor) -> 
 
 
 async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: World, worker: Worker) -> None:
-    courier, _ = await world.courier()
-    await worker.report(courier, new_id(), [])
+    (courier, _), uplink_id = await world.courier(), new_id()
+    await worker.report(courier, uplink_id, [])
     await world.tx.run(
         "test.numbers",
         lambda uow: uow.connection.execute(
@@ -65,11 +91,16 @@ async def test_numbers_are_forgotten_with_their_uplink_and_not_before(world: Wor
         ),
     )
     keep = timedelta(days=1)
+
+    async def grow_old() -> None:
+        older = "UPDATE position_uplinks SET last_time = now() - interval '2 days'"
+        await world.tx.run("test.age", lambda uow: uow.connection.execute(older))
+
+    await grow_old()
+    # In use again, however old it is: a number that was forgotten would be stored a second time.
+    await worker.report(courier, uplink_id, [])
     assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 0
-    await world.tx.run(
-        "test.age",
-        lambda uow: uow.connection.execute("UPDATE position_uplinks SET last_time = now() - interval '2 days'"),
-    )
+    await grow_old()
     assert await world.tx.run("test.forget", lambda uow: partitions.forget_uplinks(uow, keep)) == 9
     await partitions.keep_house(world.tx, keep)
     count = await world.tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM position_uplinks"))

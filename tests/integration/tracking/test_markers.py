@@ -87,6 +87,17 @@ async def test_inaccurate_fixes_confirm_each_other_over_calls_before_there_is_an
     assert await marker_seq(world, courier_id) == 2
 
 
+async def test_a_leap_is_confirmed_by_the_next_call_however_much_was_reported_before(
+    world: World, worker: Worker
+) -> None:
+    courier, courier_id = await world.courier()
+    uplink_id, start = new_id(), now_seconds() - 60
+    await worker.report(courier, uplink_id, [position(seq, start + seq) for seq in range(1, 41)])
+    for seq in (41, 42):
+        await worker.report(courier, uplink_id, [position(seq, start + seq, DROPOFF)])
+    assert await marker_seq(world, courier_id) == 42
+
+
 async def test_a_leap_that_was_reported_is_confirmed_by_a_stream_on_another_worker(
     world: World, workers: list[Worker]
 ) -> None:

@@ -15,8 +15,12 @@ from marketd.kernel.values.ids import new_id
 from marketd.tracking.repository import NewPosition
 from marketd.tracking.uplink.acks import Rejections, Uplink
 from marketd.tracking.uplink.density import Density
+from marketd.tracking.uplink.judge import Rejection
 from marketd.tracking.uplink.position_writer import Parcel, PositionWriter
 from marketd.tracking.values import Fix, micros
+
+from tests.integration.units import transactor
+from tests.integration.wires import Wire
 
 if TYPE_CHECKING:
     from tests.worlds.tracking import World
@@ -27,11 +31,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.rejected: list[tuple[int, int]] = []
+        self.repeated: list[tuple[int, int]] = []
         self.done = asyncio.Event()
 
     untold = 0
 
     def settled(self, rejected: Rejections, repeated: Rejections) -> None:
+        self.rejected += rejected
+        self.repeated += repeated
         self.done.set()
 
     def failed(self, error: Exception) -> None:
@@ -78,6 +86,29 @@ async def test_a_batch_that_cannot_be_stored_costs_its_own_uplink_only(
         assert one.uplink.acked_seq == 3
         assert await world.stored(one.uplink.courier_id) == [1, 2, 3]
     assert await world.stored(poison.uplink.courier_id) == []
+
+
+@pytest.mark.parametrize("is_committed", [True, False], ids=["answer-lost", "commit-lost"])
+async def test_a_batch_whose_commit_is_lost_is_written_until_it_holds_and_its_rejections_are_news(
+    world: World, database_url: str, is_committed: bool
+) -> None:
+    _, courier_id = await world.courier()
+    one, heard = parcel(courier_id, 1, 2, 3)
+    one.rows[1] = one.rows[1]._replace(
+        sample_micros=None, latitude=None, longitude=None, reason=Rejection.FIELD_MISSING
+    )
+    async with Wire(database_url) as wire, transactor(wire.url) as far:
+        (wire.lose_answer_to if is_committed else wire.lose)(b"COMMIT")
+        writer = PositionWriter(far, gather_seconds=0.02)
+        task = asyncio.create_task(writer.run())
+        writer.add(one)
+        await asyncio.wait_for(heard.done.wait(), 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    # The rows that come back as duplicates are its own: whoever sent them has had no answer yet.
+    assert (heard.rejected, heard.repeated) == ([(2, Rejection.FIELD_MISSING)], [])
+    assert one.uplink.acked_seq == 3
+    assert await world.stored(courier_id) == [1, 3]
 
 
 async def test_a_writer_that_is_stopped_commits_what_waits_once(

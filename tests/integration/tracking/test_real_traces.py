@@ -1,11 +1,13 @@
-"""Real GPS traces, with their gaps, jumps and backward clocks, from a courier to the buyer.
+"""GPS traces with their gaps, jumps and backward clocks, from a courier to the buyer: one made here, and real ones.
 
-They are shared data, not ours: skipped where they are missing (MARKETD_TRACES names another folder).
+The real ones are shared data, not ours: only the made one runs where they are missing. MARKETD_TRACES names another
+folder, which has to hold some.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +27,32 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path(os.environ.get("MARKETD_TRACES", ROOT.parent / "shared" / "data" / "traces"))
 TRACES = sorted(path for path in FOLDER.glob("*") if path.suffix in (".plt", ".csv")) if FOLDER.is_dir() else []
+if "MARKETD_TRACES" in os.environ and not TRACES:
+    raise FileNotFoundError(f"MARKETD_TRACES names {FOLDER}, where no traces are")
+MADE = Path("made")
+
+
+def made() -> Iterator[tuple[float, float, float, float | None]]:
+    """A ride of twenty minutes as a phone in a pocket tells it: the same each time."""
+    at, draw = 1_700_000_000.0, random.Random(7)  # noqa: S311 - a draw
+    for step in range(600):
+        at += 2.0
+        if step == 200:
+            at += 240.0  # a tunnel
+        latitude, longitude, accuracy = 52.5 + step * 9e-5, 13.4 + draw.gauss(0, 2e-5), abs(draw.gauss(8, 4))
+        if 300 <= step < 304:
+            latitude += 0.02  # a receiver that errs agrees with itself
+        if step % 50 == 49:
+            accuracy = 180.0
+        # A clock that is set back, and samples that come in the wrong order.
+        yield at - (7.0 if 400 <= step < 410 else 3.0 if step % 40 == 39 else 0.0), latitude, longitude, accuracy
 
 
 def samples(path: Path) -> Iterator[tuple[float, float, float, float | None]]:
     """(seconds, latitude, longitude, accuracy) in the file's order."""
+    if path == MADE:
+        yield from made()
+        return
     lines = path.read_text().splitlines()
     if path.suffix == ".plt":
         for line in lines[6:]:
@@ -55,12 +79,7 @@ def positions_of(path: Path) -> list[position_pb2.Position]:
     return positions
 
 
-def test_the_traces_are_here() -> None:
-    if not TRACES:
-        pytest.skip(f"no traces in {FOLDER}; the tests on real traces do not run")
-
-
-@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [MADE, *TRACES], ids=lambda path: path.stem)
 async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplicates_and_two_connections(
     world: World, worker: Worker, path: Path
 ) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from marketd.delivery.model import DeliveryState
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Draining, NotFound
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.values.ids import new_id
 from marketd.tracking.errors import HelloExpected, OffShift, StreamSuperseded
 from marketd.tracking.uplink.judge import Rejection
+from marketd.tracking.uplink.position_writer import GATHER_SECONDS
+from marketd.tracking.uplink.stream import ACK_SECONDS
 from marketd.tracking.uplink.track import Flag
 from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 
@@ -48,9 +52,13 @@ async def test_positions_are_acknowledged_once_they_are_stored(world: World, wor
     uplink.hello(new_id())
     await uplink.until(lambda: bool(uplink.answers))
     assert uplink.kinds() == ["ack"]
+    begun = time.monotonic()
     for part in range(5):
         uplink.batch(ride(10, first=1 + 10 * part, until=now() - 40 + 10 * part))
-    await uplink.acked(50)
+        await uplink.acked(10 + 10 * part)
+    # A quarter of a second lies between two acknowledgements, and by default a batch is gathered for less.
+    assert time.monotonic() - begun >= 0.95
+    assert 0 < GATHER_SECONDS < ACK_SECONDS <= 0.25
     assert await world.stored(courier_id) == list(range(1, 51))
     await uplink.finish()
     assert uplink.rejected == []
@@ -149,6 +157,18 @@ async def test_a_reconnect_goes_on_where_the_database_is_and_tells_lost_rejectio
     third.hello(uplink_id, last_acked_seq=40)
     await third.acked(40)
     assert third.rejected == []
+
+
+async def test_who_claims_to_have_heard_of_more_than_there_is_is_told_of_everything_from_here_on(
+    world: World, worker: Worker
+) -> None:
+    courier, _ = await world.courier()
+    uplink, positions = worker.uplink(courier), ride(3)
+    positions[1].point.latitude = 91
+    uplink.hello(new_id(), last_acked_seq=100)
+    uplink.batch(positions)
+    await uplink.acked(3)
+    assert [seq for seq, _ in uplink.rejected] == [2]
 
 
 async def test_what_is_rejected_while_a_stream_opens_is_told_on_it(
@@ -281,13 +301,59 @@ async def test_pings_are_answered_and_a_courier_above_the_rate_is_told_and_not_c
     assert len(await world.stored(courier_id)) == 202
 
 
+async def test_times_ahead_of_the_clock_make_nobody_slow(world: World, worker: Worker) -> None:
+    courier, _ = await world.courier()
+    uplink = worker.uplink(courier)
+    uplink.hello(new_id())
+    for first, ahead in ((1, 0.0), (41, 50.0)):
+        uplink.batch([position(seq, now() + ahead) for seq in range(first, first + 40)])
+    await uplink.until(lambda: "directive" in uplink.kinds())
+    directive = next(answer.directive for answer in uplink.answers if answer.HasField("directive"))
+    assert directive.mode == tracking_service_pb2.UPLINK_MODE_THROTTLED
+
+
+async def test_pings_that_come_too_fast_are_not_all_answered(world: World, worker: Worker) -> None:
+    courier, _ = await world.courier()
+    uplink = worker.uplink(courier)
+    uplink.hello(new_id())
+    await uplink.until(lambda: bool(uplink.answers))
+    uplink.stop_reading()
+    for second in range(100):
+        uplink.send(ping={"send_time": {"seconds": second}})
+    async with asyncio.timeout(10):
+        while uplink.unread:  # noqa: ASYNC110 - that the server has read is announced by nothing
+            await asyncio.sleep(0)
+    uplink.is_reading.set()
+    await uplink.finish()
+    answered = [answer.pong.send_time.seconds for answer in uplink.answers if answer.HasField("pong")]
+    assert len(answered) <= 20
+    assert answered[-16:] == list(range(84, 100))
+
+
+async def test_a_courier_is_told_when_somebody_begins_and_ceases_to_wait(world: World, worker: Worker) -> None:
+    courier, courier_id = await world.courier()
+    uplink = worker.uplink(courier)
+    uplink.hello(new_id())
+    await uplink.until(lambda: bool(uplink.answers))
+    bringing = await world.delivery(courier_id)
+    await uplink.until(lambda: uplink.kinds().count("directive") == 1)
+    await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
+    await world.step(bringing.delivery_id, DeliveryState.CLOSED)
+    await uplink.until(lambda: uplink.kinds().count("directive") == 2)
+    told = [answer.directive for answer in uplink.answers if answer.HasField("directive")]
+    assert [(each.mode, each.min_interval.ToMilliseconds()) for each in told] == [
+        (tracking_service_pb2.UPLINK_MODE_LIVE, 200),
+        (tracking_service_pb2.UPLINK_MODE_IDLE, 10_000),
+    ]
+
+
 async def test_a_drain_says_so_acknowledges_what_is_there_and_ends(world: World, worker: Worker) -> None:
     courier, courier_id = await world.courier()
     uplink = worker.uplink(courier)
     uplink.hello(new_id())
     uplink.batch(ride(5))
     await uplink.until(lambda: bool(uplink.answers))
-    await worker.servicer.on_drain()
+    await worker.built.drain()
     with pytest.raises(Draining):
         await asyncio.wait_for(uplink.task, 5)
     assert "drain" in uplink.kinds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,7 +109,7 @@ async def test_somebody_elses_delivery_is_not_found(world: World, worker: Worker
     stranger = Caller(new_id(), new_id(), frozenset({role}))
     for delivery_id in (bringing.delivery_id, new_id()):
         with pytest.raises(NotFound):
-            await worker.watch(stranger, delivery_id).task
+            await worker.watch(stranger, delivery_id).ended()
     admin = Caller(new_id(), new_id(), frozenset({Role.ADMIN}))
     await worker.watch(admin, bringing.delivery_id).got("snapshot")
 
@@ -249,8 +250,11 @@ async def test_a_watcher_with_a_rate_is_spared_positions_and_gets_the_newest(wor
 async def test_a_heartbeat_comes_when_it_is_time(world: World, quick_heart: Worker) -> None:
     _, courier_id = await world.courier()
     bringing = await world.delivery(courier_id)
+    begun = time.monotonic()
     watching = quick_heart.watch(bringing.buyer, bringing.delivery_id)
-    beat = await watching.got("heartbeat", 2)
+    beat = await watching.got("heartbeat", 4)
+    # A tenth of a second apart here, and no closer.
+    assert time.monotonic() - begun >= 0.39
     assert watching.kinds()[:3] == ["snapshot", "heartbeat", "heartbeat"]
     assert beat.heartbeat.server_time.seconds > 0
     assert beat.resume_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -169,6 +170,15 @@ def test_a_trip_tells_the_first_estimate_and_then_only_changes_that_matter() -> 
     # A detour of two minutes.
     assert [type(found) for found in trip.follow(fix(180, 60 * 10 / 1.3), NOW + 180 * MICROS, pace)] == [Expected]
     assert trip.follow(fix(181, -5_000), NOW + 181 * MICROS, pace) == []  # looked at every five seconds only
+
+
+def test_a_pickup_is_followed_by_a_new_estimate_at_once() -> None:
+    waiting = leg(is_picked_up=False)
+    trip, pace = Trip(waiting, Promise()), Pace(10.0)
+    assert [type(found) for found in trip.follow(fix(0, 0), NOW, pace)] == [Expected]
+    assert trip.follow(fix(1, 0), NOW + MICROS, pace) == []
+    trip.change(replace(waiting, is_picked_up=True))
+    assert [type(found) for found in trip.follow(fix(2, 0), NOW + 2 * MICROS, pace)] == [Expected]
 
 
 def test_a_trip_is_late_once_when_it_is_past_what_was_promised() -> None:
