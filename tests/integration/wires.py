@@ -62,8 +62,8 @@ class Wire:
 
     @property
     def is_losing(self) -> bool:
-        """Whether the message that is to get lost has not come yet."""
-        return bool(self._lost)
+        """Whether the message that is to get lost, or whose answer is, has not come yet."""
+        return bool(self._lost or self._unanswered)
 
     def lose_answer_to(self, text: bytes) -> None:
         """The next message with this text arrives, and the connection breaks when the database has answered it."""
