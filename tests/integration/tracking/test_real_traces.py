@@ -1,13 +1,14 @@
 """Real GPS traces, with their gaps, jumps and backward clocks, from a courier to the buyer.
 
-They are shared data, not ours: skipped where they are missing (MARKETD_TRACES names another folder).
+They are shared data, not ours (MARKETD_TRACES names another folder). Where there are none, one is
+made that has their faults.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +56,22 @@ def positions_of(path: Path) -> list[position_pb2.Position]:
     return positions
 
 
-def test_the_traces_are_here() -> None:
-    if not TRACES:
-        pytest.skip(f"no traces in {FOLDER}; the tests on real traces do not run")
+def made(folder: Path) -> Path:
+    """A ride of 300 points a second apart with a gap, a jump to another town and a clock that goes back."""
+    path = folder / "made.csv"
+    lines = ["id;longitude;latitude;accuracy;tracked_at"]
+    for number in range(300):
+        seconds = number + (600 if number >= 100 else 0) - (30 if 200 <= number < 210 else 0)
+        longitude = 13.4 + number * 0.0001 + (1.0 if number == 150 else 0.0)
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        lines.append(f"{number};{longitude:.6f};52.5;{5 + number % 20};{at:%Y-%m-%d %H:%M:%S.%f}")
+    path.write_text("\n".join(lines))
+    return path
 
 
-@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("trace", TRACES or [None], ids=lambda trace: trace.stem if trace else "made")
 async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplicates_and_two_connections(
-    world: World, worker: Worker, path: Path
+    world: World, worker: Worker, trace: Path | None, tmp_path: Path
 ) -> None:
     await world.tx.run("test.partitions", partitions.ensure)
     courier, courier_id = await world.courier()
@@ -70,7 +79,7 @@ async def test_every_position_of_a_trace_is_settled_once_over_reconnects_duplica
     await world.step(bringing.delivery_id, DeliveryState.PICKED_UP)
     watching = worker.watch(bringing.buyer, bringing.delivery_id)
     await watching.got("snapshot")
-    positions, uplink_id = positions_of(path), new_id()
+    positions, uplink_id = positions_of(trace or made(tmp_path)), new_id()
     # A few that no clock or receiver should give.
     positions[10].point.latitude = 200.0
     positions[20].sample_time.seconds += 3600 * 24 * 365
