@@ -219,7 +219,7 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
     await house.tx.run("test.block", lambda uow: block.block_account(uow, done.account.user_id), seconds=5)
     count = "SELECT count(*) FROM sessions WHERE user_id = $1 AND revoke_time IS NULL"
     assert await house.tx.read(lambda unit: unit.connection.fetchval(count, done.account.user_id)) == 0
-    with pytest.raises(SessionRevoked):
+    with pytest.raises(AccountBlocked):
         await house.signing_in.refresh(done.tokens.grant.refresh.text)
 
 
