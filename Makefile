@@ -48,7 +48,7 @@ run: $(READY) ## Serve the marketplace with demo data and live couriers (HOST=â€
 	@$(if $(DATA_DIR),MARKETD_DATA_DIR=$(DATA_DIR)) $(BIN)/marketd serve --demo --gateway $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 test: $(READY) $(THIRD_PARTY) $(FOREIGN) ## Run every check and test.
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(ARGS)
 
 check: faults ## Run what is too long for `make test` (a quarter of an hour at most).
 

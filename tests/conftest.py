@@ -27,7 +27,7 @@ from marketd.kernel.values.clock import SystemClock
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
-pytest_plugins = ["tests.canary_taps", "tests.run_folder", "tests.run_postgres"]
+pytest_plugins = ["tests.canary_taps", "tests.run_folder", "tests.run_postgres", "tests.run_scheduling"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,6 +61,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_finish() -> None:
     """From here on it passes over what stays, and over what little does not."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tests make and drop much, and little of it in circles
     gc.enable()
 
 

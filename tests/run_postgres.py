@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
+import subprocess
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +28,9 @@ from tests.canary_looks import Tail
 from tests.run_emptying import Emptying, Fresh
 
 TEMPLATE = "marketplace_template"
+UNFINISHED = "marketplace_unfinished"
+MADE_BEFORE = "MARKETD_TESTS_CLUSTER"
+"""Names the folder of a stopped place that a run begins with a copy of: tools/mutants.py starts hundreds of runs."""
 _T = TypeVar("_T")
 
 
@@ -39,14 +44,27 @@ class Place:
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def start(self) -> None:
-        """Start the server or attach to it; whoever comes first migrates the template."""
-        with (self.path / "template").open("a+") as template:
-            fcntl.flock(template, fcntl.LOCK_EX)
+        """Start the server or attach to it; whoever finds no template migrates one.
+
+        It has its name once it is whole. So nothing beside the cluster says that it is there, and outlives it.
+        """
+        with (self.path / "template").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (before := os.environ.get(MADE_BEFORE)) and not self.server.is_made:
+                self._begin_with(Path(before))
             self.server.start()
-            if not template.seek(0, 2):
-                self.server.ensure_database(TEMPLATE)
-                migrate.upgrade(self.server.dsn(TEMPLATE))
-                template.write("migrated")
+            if not asyncio.run(_execute(self.server.dsn("postgres"), _FIND)):
+                self.server.ensure_database(UNFINISHED)
+                migrate.upgrade(self.server.dsn(UNFINISHED))
+                asyncio.run(_execute(self.server.dsn("postgres"), f"ALTER DATABASE {UNFINISHED} RENAME TO {TEMPLATE}"))
+
+    def _begin_with(self, before: Path) -> None:
+        """Copy its data; a folder that is not whole has another name."""
+        root = self.server.home.root
+        root.mkdir(parents=True, exist_ok=True)
+        # It belongs to the account that runs PostgreSQL, and stays so.
+        subprocess.run(["cp", "-a", before / "pg" / "data", root / "unfinished"], check=True)
+        (root / "unfinished").rename(self.server.home.data)
 
     def leave(self) -> None:
         """Stop the server once nobody else uses it, if it is ours.
@@ -57,6 +75,17 @@ class Place:
             fcntl.flock(self._users, fcntl.LOCK_EX)
         self.server.stop()
         self._users.close()
+
+
+_FIND = f"SELECT FROM pg_database WHERE datname = '{TEMPLATE}'"
+
+
+async def _execute(dsn: str, statement: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(statement)
+    finally:
+        await connection.close()
 
 
 _place = pytest.StashKey[Place]()

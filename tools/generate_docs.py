@@ -191,21 +191,28 @@ def stability(rule: Rule) -> str:
     return str(rule.stability) + f"; deprecated, call {rule.replacement}" * bool(rule.replacement)
 
 
-def main() -> None:
-    """Write, or compare with `--check` and exit with 1 when something is out of date."""
+def stale_pages() -> dict[str, str]:
+    """The pages that are not what the code makes now, and what it makes of them."""
     pages = {
         "docs/database.md": database_page(),
         "docs/rpcs.md": rpcs_page(),
         "docs/architecture.md": architecture_page(),
         "deploy/envoy.yaml": as_yaml(gateway_of(Settings())),
     }
-    stale = [name for name, text in pages.items() if not (ROOT / name).exists() or (ROOT / name).read_text() != text]
+    return {
+        name: text for name, text in pages.items() if not (ROOT / name).exists() or (ROOT / name).read_text() != text
+    }
+
+
+def main() -> None:
+    """Write, or compare with `--check` and exit with 1 when something is out of date."""
+    stale = stale_pages()
     if "--check" in sys.argv[1:]:
         if stale:
             sys.exit(f"out of date: {', '.join(stale)}; run `make docs`")
         return
-    for name in stale:
-        (ROOT / name).write_text(pages[name])
+    for name, text in stale.items():
+        (ROOT / name).write_text(text)
         print(f"wrote {name}")
 
 

@@ -29,6 +29,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "mutants.toml"
 LIMIT_SECONDS = 240.0
 _FOLDERS_OF_TOOLS = (".third_party", ".tools")
+_OF_THE_CLUSTER = ("migrations/", "server/marketd/schema/", "server/marketd/embedded/", "tests/")
+"""A fault in one of these meets a database that is made with it; all others one that was made before."""
+_MAKE_CLUSTER = """
+import pathlib, sys
+from tests.run_postgres import Place
+place = Place(pathlib.Path(sys.argv[1]))
+place.start()
+place.leave()
+"""
 _KEYS = {"id", "file", "old", "new", "tests", "why"}
 _PASSED, _FAILED = 0, 1
 """pytest's exit codes; any other says that the tests could not be run as they are named."""
@@ -120,32 +129,50 @@ class Copy:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
+                _copy_compiled(source, target)
         for name in _FOLDERS_OF_TOOLS:
             if (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name, target_is_directory=True)
 
-    def try_out(self, mutant: Mutant) -> Verdict:
-        """Plant the fault, run its tests, and take it out again."""
+    def make_cluster(self, folder: Path) -> None:
+        """Have PostgreSQL with a migrated template there, for runs to begin with a copy of it."""
+        folder.mkdir()
+        folder.chmod(0o755)  # PostgreSQL may run as another user
+        subprocess.run(
+            [sys.executable, "-c", _MAKE_CLUSTER, folder], cwd=self.root, env=self._environment(), check=True
+        )
+
+    def try_out(self, mutant: Mutant, cluster: Path | None = None) -> Verdict:
+        """Plant the fault, run its tests, and take it out again; `cluster`: see make_cluster()."""
         path = self.root / mutant.file
-        whole = path.read_bytes()
+        whole, status = path.read_bytes(), path.stat()
         begun = time.monotonic()
         path.write_text(mutant.planted(self.root), encoding="utf-8")
+        _forget_compiled(path)
         try:
-            code, output = self.run(mutant.tests)
+            code, output = self.run(mutant.tests, None if mutant.file.startswith(_OF_THE_CLUSTER) else cluster)
         finally:
             path.write_bytes(whole)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            _forget_compiled(path)
         seconds = time.monotonic() - begun
         if code == _FAILED:
             return Verdict(mutant, True, seconds, "")
         told = "its tests pass all the same" if code == _PASSED else f"its tests could not be run (exit {code})"
         return Verdict(mutant, False, seconds, f"{told}\n{output}")
 
-    def run(self, tests: Sequence[str]) -> tuple[int | None, str]:
-        """Run tests in the copy; pytest's exit code (None: too long) and the end of what it printed."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "", *tests]
+    def _environment(self, **more: str) -> dict[str, str]:
         # Found before what is installed, by every process that a test starts, too.
         paths = os.pathsep.join(str(self.root / each) for each in ("server", "clients/python"))
-        environment = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": paths} | more
+        # Compiling all of marketd takes longer than most tests, and each process of a run would.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
+
+    def run(self, tests: Sequence[str], cluster: Path | None = None) -> tuple[int | None, str]:
+        """Run tests in the copy; pytest's exit code (None: too long) and the end of what it printed."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "", *tests]
+        environment = self._environment(**({"MARKETD_TESTS_CLUSTER": str(cluster)} if cluster else {}))
         try:
             done = subprocess.run(
                 command,
@@ -164,6 +191,20 @@ class Copy:
         return done.returncode, _end_of(done.stdout)
 
 
+def _copy_compiled(source: Path, target: Path) -> None:
+    """What was compiled from the file, which is as old as the source and so holds for its copy, too."""
+    if source.suffix == ".py":
+        for path in (source.parent / "__pycache__").glob(f"{source.stem}.{sys.implementation.cache_tag}.pyc"):
+            (target.parent / "__pycache__").mkdir(exist_ok=True)
+            shutil.copy2(path, target.parent / "__pycache__")
+
+
+def _forget_compiled(path: Path) -> None:
+    """By its size and the second of its change alone a file could be taken for what it was before."""
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        compiled.unlink()
+
+
 def _run(command: Sequence[str], folder: Path) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
@@ -176,15 +217,21 @@ def plant(mutants: Sequence[Mutant], jobs: int) -> list[Verdict]:
     """Try them all, `jobs` at once; each verdict is printed as it comes."""
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        Path(folder).chmod(0o755)
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-        for number in range(jobs):
-            copies.put(Copy(Path(folder) / str(number)))
+        made = [Copy(Path(folder) / str(number)) for number in range(jobs)]
+        for copy in made:
+            copies.put(copy)
+        cluster = None
+        if any(not test.startswith("tests/unit") for mutant in mutants for test in mutant.tests):
+            cluster = Path(folder) / "cluster"
+            made[0].make_cluster(cluster)
         lock = threading.Lock()
 
         def one(mutant: Mutant) -> Verdict:
             copy = copies.get()
             try:
-                return copy.try_out(mutant)
+                return copy.try_out(mutant, cluster)
             finally:
                 copies.put(copy)
 

@@ -227,9 +227,18 @@ def standing_in(protocol: type, prefix: str) -> tuple[type, ...]:
 
 def evaluated(annotation: ast.expr | str, scope: Scope) -> Any:
     """The type that an annotation names; None for what is imported for type checkers only."""
-    text = annotation if isinstance(annotation, str) else ast.unparse(annotation)
+    return _evaluated(annotation if isinstance(annotation, str) else _text(annotation), scope.module)
+
+
+@cache
+def _text(node: ast.expr) -> str:
+    return ast.unparse(node)
+
+
+@cache
+def _evaluated(text: str, module: str) -> Any:
     try:
-        return eval(text.strip("'\""), vars(sys.modules[scope.module]))  # noqa: S307 - our own source
+        return eval(text.strip("'\""), vars(sys.modules[module]))  # noqa: S307 - our own source
     except (NameError, AttributeError, TypeError, SyntaxError):
         return None
 
@@ -240,8 +249,13 @@ def classes_of(node: ast.expr | None, scope: Scope) -> tuple[type, ...]:
         return (BaseException,)
     if isinstance(node, ast.Tuple):
         return tuple(each for one in node.elts for each in classes_of(one, scope))
+    return _classes(_text(node), scope.module)
+
+
+@cache
+def _classes(text: str, module: str) -> tuple[type, ...]:
     try:
-        found = eval(ast.unparse(node), {**vars(builtins), **vars(sys.modules[scope.module])})  # noqa: S307 - our own source
+        found = eval(text, {**vars(builtins), **vars(sys.modules[module])})  # noqa: S307 - our own source
     except (NameError, AttributeError):
         return ()
     return tuple(each for each in (found if isinstance(found, tuple) else (found,)) if isinstance(each, type))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,36 @@ def test_two_faults_of_one_name_are_refused(tmp_path: Path) -> None:
     path.write_text(entry * 2)
     with pytest.raises(mutants.ListError, match="2 faults have this id"):
         mutants.read_list(path)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1200)
+def test_each_of_twenty_faults_is_noticed() -> None:
+    """Which ones the seed says that the tool prints; `make mutants` plants all."""
+    command = [sys.executable, "tools/mutants.py", "--sample", "20", "--jobs", "1"]
+    ran = subprocess.run(command, cwd=mutants.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_a_file_is_run_as_it_was_planted_and_then_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was compiled of a file is taken for it by its size and the second of its change, which may be the same."""
+    project, folder = tmp_path / "project", tmp_path / "copy"
+    (project / "server").mkdir(parents=True)
+    (project / "server" / "planted.py").write_text("VALUE = 1\n")
+    monkeypatch.setattr(mutants, "ROOT", project)
+    monkeypatch.setattr(mutants, "_run", lambda command, folder: "server/planted.py\0")
+    folder.mkdir()
+    copy = mutants.Copy(folder)
+    environment = copy._environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
+
+    def run(*_: object) -> tuple[int, str]:
+        program = "import sys, planted; sys.exit(planted.VALUE != 1)"
+        return subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode, ""
+
+    monkeypatch.setattr(copy, "run", run)
+    fault = mutants.Mutant("it", "server/planted.py", "1", "2", ("tests",), "why")
+    for _ in range(2):
+        assert run() == (0, "")
+        assert copy.try_out(fault).caught
+    assert run() == (0, "")

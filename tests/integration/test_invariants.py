@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -15,6 +16,8 @@ from marketd.kernel.db import invariants
 from marketd.kernel.db.database import Connection
 from marketd.kernel.values.ids import new_id
 from typer.testing import CliRunner, Result
+
+from tests.faults.books import assert_sound
 
 _OUTBOX = (
     "INSERT INTO outbox_events (event_id, aggregate, aggregate_id, seq, event_type, version, payload, occurred_time,"
@@ -198,3 +201,27 @@ async def test_the_command_says_it_in_json_and_in_words_and_by_its_exit_code(
     away = await run_check("postgresql://nobody@127.0.0.1:1/nothing")
     assert away.exit_code == 2
     assert "does not answer" in away.stderr
+
+
+async def test_what_is_broken_fails_one_test_of_those_that_share_a_database(
+    connection: Connection, database_url: str
+) -> None:
+    async def break_stock(variant: UUID, pieces: int) -> None:
+        await connection.execute(
+            "INSERT INTO stocks (variant_id, seller_id, on_hand, create_time, update_time)"
+            " VALUES ($1, $1, $2, now(), now()) ON CONFLICT (variant_id) DO UPDATE SET on_hand = $2",
+            variant,
+            pieces,
+        )
+
+    first, second = new_id(), new_id()
+    await assert_sound(database_url)
+    await break_stock(first, 5)
+    with pytest.raises(AssertionError, match=str(first)):
+        await assert_sound(database_url)
+    await break_stock(first, 6)
+    await assert_sound(database_url)
+    await break_stock(second, 5)
+    with pytest.raises(AssertionError, match=str(second)) as failed:
+        await assert_sound(database_url)
+    assert str(first) not in str(failed.value)

@@ -79,9 +79,9 @@ def test_the_set_goes_to_standard_output_where_that_is_asked_for() -> None:
 
 def test_buf_reads_what_the_command_writes(tmp_path: Path) -> None:
     file = tmp_path / "marketplace.binpb"
-    command = [sys.executable, "-m", "marketd", "descriptors", "--output", str(file)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    arguments = ["descriptors", "--output", str(file)]
+    ran = CliRunner().invoke(application(arguments), arguments)
+    assert (ran.exit_code, ran.stderr) == (0, "")
     assert FileDescriptorSet.FromString(file.read_bytes()) == descriptor_set()
     buf = Path(sys.executable).parent / "buf"
     out = tmp_path / "stubs"

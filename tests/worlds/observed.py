@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 import grpc
+from asyncpg.prepared_stmt import PreparedStatement
 from google.protobuf.message import Message
 from marketd import app as composition
 from marketd.config import Settings
@@ -41,6 +42,7 @@ class ObservedApp:
         self.wire = wire
         self._database = database
         self._tables: list[str] = []
+        self._look: dict[frozenset[str], PreparedStatement[asyncpg.Record]] = {}
 
     async def list_tables(self) -> None:
         """Learn which tables there are; before the first comparison."""
@@ -106,13 +108,16 @@ class ObservedApp:
         Any insert, update or delete changes it, also one that writes what was there before. What the rate limits count
         is left out: every call counts there, whatever becomes of it.
         """
-        tables = [name for name in self._tables if name not in without | _COUNTS]
-        parts = (
-            f"SELECT '{name}' AS name, count(*) AS rows,"
-            f" coalesce(sum(hashtextextended(ctid::text || ' ' || xmin::text, 0)::numeric), 0) AS mark FROM {name}"
-            for name in tables
-        )
-        rows = await self._database.fetch(" UNION ALL ".join(parts))
+        if without not in self._look:
+            parts = (
+                f"SELECT '{name}' AS name, count(*) AS rows,"
+                f" coalesce(sum(hashtidextended(ctid, xmin::text::bigint)), 0) AS mark FROM {name}"
+                for name in self._tables
+                if name not in without | _COUNTS
+            )
+            # So long a statement is not kept by the driver, and to plan it takes longer than to run it.
+            self._look[without] = await self._database.prepare(" UNION ALL ".join(parts))
+        rows = await self._look[without].fetch()
         return {row["name"]: (row["rows"], int(row["mark"])) for row in rows}
 
     async def texts(self) -> dict[str, str]:

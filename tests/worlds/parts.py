@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +38,21 @@ def make_settings(url: str | None = None, **changes: Any) -> Settings:
         changes["database_url"] = SecretStr(url)
     # The run's own folder: files are named by their bytes, so whoever does not look at them may share it.
     changes.setdefault("media_dir", Path(tempfile.gettempdir()) / "media")
-    return Settings(**{**_OF_TESTS, **changes})
+    try:
+        return _made(_environment(), tuple(changes.items()))
+    except TypeError:  # a value that has no hash
+        return Settings(**{**_OF_TESTS, **changes})
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    """What settings are read from beside their arguments."""
+    return tuple((name, value) for name, value in os.environ.items() if name.startswith("MARKETD_"))
+
+
+@lru_cache(maxsize=64)
+def _made(_: object, changes: tuple[tuple[str, Any], ...]) -> Settings:
+    """They are frozen, and to make them takes longer than many a test."""
+    return Settings(**{**_OF_TESTS, **dict(changes)})
 
 
 def make_parts(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +15,7 @@ from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from marketd import app as composition
+from marketd.cli import application
 from marketd.kernel.call.caller import Caller
 from marketd.transport.collector import Collector
 from marketd.transport.own_rules import CHANNELZ, HEALTH
@@ -25,6 +24,7 @@ from marketd.transport.server import ServerOptions, build_server
 from marketd.transport.start_errors import MethodsWithoutRule
 from marketplace.catalog.v1 import catalog_service_pb2
 from marketplace.policy.v1 import policy_pb2
+from typer.testing import CliRunner
 
 from tests.worlds.agreed import agreed
 from tests.worlds.matrix import Market
@@ -53,9 +53,10 @@ def declared() -> dict[str, policy_pb2.Rule]:
 
 
 def test_the_policy_command_lists_every_rpc_with_the_rule_that_was_agreed_for_it() -> None:
-    command = [sys.executable, "-m", "marketd", "policy", "--json"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    methods = {method["method"]: method for method in json.loads(printed)["methods"]}
+    given = ["policy", "--json"]
+    printed = CliRunner().invoke(application(given), given, catch_exceptions=False)
+    assert printed.exit_code == 0
+    methods = {method["method"]: method for method in json.loads(printed.stdout)["methods"]}
     rules = declared()
     assert {path for path in methods if path.startswith("/marketplace.")} == set(rules)
     assert set(methods) == set(RULES)

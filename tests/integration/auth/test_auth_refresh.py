@@ -217,6 +217,10 @@ async def test_an_account_with_all_the_sessions_that_it_may_have_is_blocked_in_n
     )
     # Far more than there can be; one statement for each of them took longer than a call may.
     await house.tx.run("test.block", lambda uow: block.block_account(uow, done.account.user_id), seconds=5)
+    count = "SELECT count(*) FROM sessions WHERE user_id = $1 AND revoke_time IS NULL"
+    assert await house.tx.read(lambda unit: unit.connection.fetchval(count, done.account.user_id)) == 0
+    with pytest.raises(AccountBlocked):
+        await house.signing_in.refresh(done.tokens.grant.refresh.text)
 
 
 async def test_a_session_that_nobody_refreshes_ends_and_one_that_is_used_goes_on(house: House) -> None:

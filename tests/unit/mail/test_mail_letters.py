@@ -115,7 +115,8 @@ def test_who_is_blocked_reads_what_becomes_of_orders_shop_and_deliveries() -> No
 def test_the_code_stands_in_subject_text_html_and_sms() -> None:
     renderer = Renderer(SHOP)
     content = renderer.letter(Wording.VERIFICATION_CODE, "en", VALUES)
-    assert all("482913" in part for part in (content.subject, content.text, content.html))
+    _, _, page = content.html.partition("<body")  # the title above it is the subject once more
+    assert all("482913" in part for part in (content.subject, content.text, page))
     short = renderer.sms(Wording.VERIFICATION_CODE, "en", VALUES)
     assert short.startswith("482913 is your Tante Emma & Co code.")
     assert "10 minutes" in short
