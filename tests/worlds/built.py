@@ -107,11 +107,6 @@ class Built:
             for drain in built.drains:
                 await drain()
 
-    async def sweep(self, unit: str) -> int:
-        """One round of the sweep of this name; how much went."""
-        (found,) = (each for built in self.slices.values() for each in built.sweeps if each.unit == unit)
-        return await self.parts.tx.run(unit, found.delete)
-
     def close(self) -> None:
         """What they do at the very end."""
         for built in self.slices.values():
