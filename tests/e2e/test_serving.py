@@ -184,6 +184,8 @@ def test_what_the_core_says_comes_through_our_log_and_is_counted(serving: Servin
 async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(serving: Serving) -> None:
     """The last of this file, since it ends the server: by SIGTERM, while the database holds a call up."""
     holder = await asyncpg.connect(serving.database_url)
+    # Not the holder: what a transaction has once seen of other sessions stays as it was.
+    onlooker = await asyncpg.connect(serving.database_url)
     with serving.channel() as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True).status
@@ -194,8 +196,11 @@ async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(se
             sign_in: Any = auth_service_pb2_grpc.AuthServiceStub
             nobody = auth_service_pb2.LoginRequest(login="nobody@shop.example", password=f"wrong {MARK}")
             refused = sign_in(channel).Login.future(nobody, timeout=60)
-            waits = "wait_event_type = 'Lock' AND datname = current_database()"
-            await _until(lambda: holder.fetchval(f"SELECT count(*) = 2 FROM pg_stat_activity WHERE {waits}"))
+            waits = (
+                "SELECT bool_or(query LIKE '%categories%') AND bool_or(query LIKE '%accounts%')"
+                " FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            await _until(lambda: onlooker.fetchval(waits))
             serving.process.terminate()
             await _until(lambda: asyncio.to_thread(_is_closed, serving))
             # Longer than a worker takes that waits for nobody, and far less than what this one may take.
@@ -209,6 +214,7 @@ async def test_what_is_in_flight_at_its_end_is_answered_and_then_it_ends_well(se
     assert said[-1] == "Stopped."
     entries = "SELECT array_agg(refusal_reason) FROM audit_entries WHERE method LIKE '%/Login'"
     assert await holder.fetchval(entries) == ["INVALID_CREDENTIALS"], "what was refused last is written down as well"
+    await onlooker.close()
     await holder.close()
 
 
