@@ -25,6 +25,7 @@ from marketplace.cart.v1 import cart_pb2, cart_service_pb2
 from marketplace.type.v1 import watch_pb2
 
 from tests.worlds.ordering import PRICING, Market, minor
+from tests.worlds.sent import Sent
 
 Stream = AsyncGenerator[cart_service_pb2.WatchCartResponse, None]
 News = AsyncGenerator[tuple[CartPlace | None, Any], None]
@@ -205,6 +206,18 @@ async def test_a_watch_that_can_read_nothing_for_long_does_not_pretend(market: M
     await anext(news)
     with pytest.raises(DatabaseUnavailable):
         await anext(news)
+
+
+async def test_a_watch_that_is_over_is_read_for_no_more(market: Market) -> None:
+    watchers, sent = CartWatchers(market.tx, PRICING), Sent(market.tx)
+    buyer = await market.buyer()
+    news, other = _watch(market, watchers, buyer), _watch(market, watchers, buyer)
+    await anext(news)
+    await anext(other)
+    await other.aclose()
+    assert await sent.during(watchers.poll()), "one of two is left"
+    await news.aclose()
+    assert await sent.during(watchers.poll()) == []
 
 
 async def test_of_very_many_carts_changes_are_told_at_once_and_prices_in_turn(market: Market) -> None:
