@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -102,6 +103,34 @@ def test_of_equal_remainders_the_earlier_line_gets_the_unit(amount: int, weights
 def test_more_than_there_is_cannot_be_shared() -> None:
     with pytest.raises(ValueError, match="at most the sum"):
         share_out(11, [5, 5])
+
+
+@pytest.mark.parametrize(
+    ("codes", "amounts_minor", "taken"),
+    [
+        ([{"kind": PromoKind.PERCENT, "rate": 100_000}], [10_000, 2_000], [1_200]),
+        ([{"kind": PromoKind.PERCENT, "rate": 500_000}], [3_333], [1_667]),
+        ([{"kind": PromoKind.PERCENT, "rate": 500_000, "max_discount_minor": 1_000}], [10_000], [1_000]),
+        ([{"kind": PromoKind.PERCENT, "rate": 100_000, "scope": PromoScope(product_ids=(IDS[1],))}], [70, 500], [50]),
+        ([{"kind": PromoKind.FIXED, "amount_minor": 700}], [500], [500]),
+        (
+            [{"kind": PromoKind.FIXED, "amount_minor": 1_000}, {"kind": PromoKind.PERCENT, "rate": 100_000}],
+            [10_000],
+            [1_000, 1_000],
+        ),
+        ([{"kind": PromoKind.PERCENT, "rate": 500_000}] * 2, [10_000], [5_000, 2_500]),
+        ([{"kind": PromoKind.FREE_DELIVERY}], [10_000], [490]),
+        ([{"kind": PromoKind.FREE_DELIVERY, "max_discount_minor": 300}], [10_000], [300]),
+    ],
+)
+def test_examples_that_can_be_reckoned_by_hand(
+    codes: list[dict[str, Any]], amounts_minor: list[int], taken: list[int]
+) -> None:
+    lines = [
+        PromoLine(UUID(int=100 + n), IDS[0], IDS[n], None, amount_minor) for n, amount_minor in enumerate(amounts_minor)
+    ]
+    terms = [PromoTerms(UUID(int=200 + n), f"CODE-{n}", 1, **code) for n, code in enumerate(codes)]
+    assert [each.discount_minor + each.delivery_discount_minor for each in apply(terms, lines, {IDS[0]: 490})] == taken
 
 
 @EXAMPLES
