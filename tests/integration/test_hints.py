@@ -8,9 +8,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,32 +19,12 @@ from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events import broadcast as broadcasts
 from marketd.kernel.events import watch as watches
 from marketd.kernel.events.broadcast import LocalBroadcast, PostgresBroadcast
-from marketd.kernel.events.events import Event
 from marketd.kernel.events.feed import Feed
 from marketd.kernel.events.watch import Batch, Beat, missed_events
 from marketd.kernel.values.ids import new_id
 
-from tests.integration.units import run, transactor
+from tests.integration.units import ThingHappened, emit, run, transactor
 from tests.integration.wires import Wire
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThingHappened(Event):
-    """A made-up event."""
-
-    event_type: ClassVar[str] = "thing.happened"
-    aggregate: ClassVar[str] = "thing"
-
-    thing_id: UUID
-    number: int
-
-
-async def emit(tx: Transactor, *events: Event) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        for event in events:
-            uow.emit(event)
-
-    await run(tx, work)
 
 
 async def until(condition: Callable[[], bool]) -> None:

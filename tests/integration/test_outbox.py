@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -18,7 +16,7 @@ from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
 from marketd.kernel.events.broadcast import PostgresBroadcast
-from marketd.kernel.events.events import Event, Job, StoredEvent, read_event
+from marketd.kernel.events.events import Job, StoredEvent, read_event
 from marketd.kernel.events.relay import Relay
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
@@ -27,29 +25,8 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
-from tests.integration.units import add_one, answer, make_marks, mark, transactor
+from tests.integration.units import ThingHappened, add_one, answer, emit, make_marks, mark, transactor
 from tests.integration.wires import Wire
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThingHappened(Event):
-    """A made-up event."""
-
-    event_type: ClassVar[str] = "thing.happened"
-    aggregate: ClassVar[str] = "thing"
-
-    thing_id: UUID
-    number: int
-
-
-async def _emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        for event in events:
-            uow.emit(event)
-        if fail:
-            await uow.connection.execute("SELECT 1 / 0")
-
-    await tx.run("test.emit", work)
 
 
 async def _unpublished(tx: Transactor) -> int:
@@ -65,8 +42,8 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 async def test_several_aggregates_are_read_at_once_each_after_its_own_place(tx: Transactor) -> None:
     first, second, quiet = sorted(new_id() for _ in range(3))
-    await _emit(tx, *(ThingHappened(thing_id=first, number=number) for number in range(4)))
-    await _emit(tx, *(ThingHappened(thing_id=second, number=number) for number in range(2)))
+    await emit(tx, *(ThingHappened(thing_id=first, number=number) for number in range(4)))
+    await emit(tx, *(ThingHappened(thing_id=second, number=number) for number in range(2)))
     places = [(second, 0), (first, 1), (quiet, 0)]
     found = await tx.read(lambda unit: outbox.read_aggregates(unit.connection, places, limit=2))
     assert [(event.aggregate_id, event.seq) for event in found] == [(first, 2), (first, 3), (second, 1), (second, 2)]
@@ -83,9 +60,9 @@ async def test_sequence_numbers_have_no_gaps_under_concurrent_writers_and_rollba
         both = [ThingHappened(thing_id=thing, number=number) for thing in (things if number % 2 else things[::-1])]
         if number % 5 == 0:
             with pytest.raises(Exception, match="division by zero"):
-                await _emit(tx, *both, fail=True)
+                await emit(tx, *both, fail=True)
         else:
-            await _emit(tx, *both, both[0])
+            await emit(tx, *both, both[0])
 
     await asyncio.gather(*(writer(number) for number in range(40)))
     for thing in things:
@@ -108,7 +85,7 @@ async def test_each_handler_sees_each_event_once_and_in_order_with_two_relays(tx
     things = [new_id() for _ in range(5)]
     running = [asyncio.create_task(relay.run()) for relay in relays]
     for number in range(20):
-        await _emit(tx, *(ThingHappened(thing_id=thing, number=number) for thing in things))
+        await emit(tx, *(ThingHappened(thing_id=thing, number=number) for thing in things))
         if number == 10:
             # The leader dies without giving its lease back; the other one takes over when it has run out.
             running[0].cancel()
@@ -135,7 +112,7 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
 
     relay = Relay(tx, poll_seconds=0.05, max_attempts=2)
     relay.register("thing.happened", "test.handler", handler)
-    await _emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(2) for thing in (bad, good)))
+    await emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(2) for thing in (bad, good)))
     await relay.run_once()
     assert seen == [(good, 0), (good, 1)]
     running = asyncio.create_task(relay.run())
@@ -160,7 +137,7 @@ async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_t
         await add_one(uow)
         uow.after_commit(die)
 
-    await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+    await emit(tx, ThingHappened(thing_id=new_id(), number=1))
     for _ in range(2):
         relay = Relay(tx)
         relay.register(ThingHappened.event_type, "test.handler", handler)
@@ -191,7 +168,7 @@ async def test_a_retry_calls_only_the_handler_that_failed_when_it_is_due_and_bef
         relay.register(ThingHappened.event_type, "test.done", done)
         relay.register(ThingHappened.event_type, "test.fails", fails_once)
         thing = new_id()
-        await _emit(tx, ThingHappened(thing_id=thing, number=1), ThingHappened(thing_id=thing, number=2))
+        await emit(tx, ThingHappened(thing_id=thing, number=1), ThingHappened(thing_id=thing, number=2))
         for _ in range(2):  # the second time its retry is not due, so its followers wait too
             await relay.run_once()
             assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 0, 2, [])
@@ -211,7 +188,7 @@ async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_com
 
     relay = Relay(tx)
     relay.register(ThingHappened.event_type, "test.waits", handler)
-    await _emit(tx, ThingHappened(thing_id=thing, number=1))
+    await emit(tx, ThingHappened(thing_id=thing, number=1))
     # No time is left when the failure is to be written down, as when the database is away.
     calls.enter(Call(deadline=time.monotonic() + 0.5))
     await relay.run_once()
@@ -323,10 +300,10 @@ async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(data
         for request_id in (old, handled):
             await answer(tx, add_one, request_id=str(request_id))
             calls.enter(Call())
-            await _emit(tx, ThingHappened(thing_id=new_id(), number=1))
+            await emit(tx, ThingHappened(thing_id=new_id(), number=1))
             await relay.run_once()
             clock.advance(keep)
-        await _emit(tx, ThingHappened(thing_id=new_id(), number=3))
+        await emit(tx, ThingHappened(thing_id=new_id(), number=3))
         # The older event is two hours old, the newer one an hour, and one has never been handed on.
         swept = partial(sweeps.sweep, keep_events=keep)
         assert await tx.run("test.sweep", swept) == 1

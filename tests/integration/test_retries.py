@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -17,7 +16,7 @@ import structlog
 from marketd.kernel.call.refusals import Overloaded
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
-from marketd.kernel.events.events import Event, Job, StoredEvent
+from marketd.kernel.events.events import Job, StoredEvent
 from marketd.kernel.events.relay import LEASE_NAME, Relay
 from marketd.kernel.values.clock import ManualClock
 from marketd.kernel.values.ids import new_id
@@ -25,28 +24,14 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.kernel.work.leases import take_lease
 
-from tests.integration.units import run, transactor
+from tests.integration.units import ThingHappened, emit, run, transactor
 from tests.worlds.jobs import run_due
 
 
-@dataclass(frozen=True, kw_only=True)
-class ThingHappened(Event):
-    """A made-up event, of the second version of its kind."""
+class AgainHappened(ThingHappened):
+    """The second version of its kind."""
 
-    event_type: ClassVar[str] = "thing.happened"
-    aggregate: ClassVar[str] = "thing"
     version: ClassVar[int] = 2
-
-    thing_id: UUID
-    number: int
-
-
-async def emit(tx: Transactor, *events: Event) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        for event in events:
-            uow.emit(event)
-
-    await run(tx, work)
 
 
 async def enqueue(tx: Transactor, *jobs: Job) -> None:
@@ -116,8 +101,8 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
 
     async with transactor(database_url, clock=clock) as tx:
         relay = Relay(tx)
-        relay.register(ThingHappened.event_type, "test.handler", handler)
-        await emit(tx, ThingHappened(thing_id=thing, number=7), ThingHappened(thing_id=thing, number=8))
+        relay.register(AgainHappened.event_type, "test.handler", handler)
+        await emit(tx, AgainHappened(thing_id=thing, number=7), AgainHappened(thing_id=thing, number=8))
         await relay.run_once()
         pauses: list[float] = []
         event_id = None
@@ -171,12 +156,12 @@ async def test_jobs_and_events_that_nobody_was_told_of_are_found_by_looking(tx: 
 
     runner, relay = JobRunner(tx), Relay(tx)
     runner.register_outside("test.job", job)
-    relay.register(ThingHappened.event_type, "test.handler", handler)
+    relay.register(AgainHappened.event_type, "test.handler", handler)
     running = [asyncio.create_task(each.run()) for each in (runner, relay)]
     async with asyncio.timeout(20):
         for number in range(2):  # what the first look finds, and what comes after it
             await enqueue(tx, Job(kind="test.job", payload={}))
-            await emit(tx, ThingHappened(thing_id=new_id(), number=number))
+            await emit(tx, AgainHappened(thing_id=new_id(), number=number))
             await done.acquire()
             await done.acquire()
     for task in running:
@@ -193,9 +178,9 @@ async def test_a_relay_hands_on_all_that_waits_without_a_pause_and_leaves_its_pl
         uow.after_commit(lambda: seen.put_nowait(event.payload["number"]))
 
     thing = new_id()
-    await emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(7)))
+    await emit(tx, *(AgainHappened(thing_id=thing, number=number) for number in range(7)))
     relay = Relay(tx, batch=2, poll_seconds=600)
-    relay.register(ThingHappened.event_type, "test.handler", handler)
+    relay.register(AgainHappened.event_type, "test.handler", handler)
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(20):
         assert [await seen.get() for _ in range(7)] == list(range(7))
@@ -234,7 +219,7 @@ async def test_background_work_that_is_refused_goes_on_and_ends_nothing_that_run
     async with transactor(database_url) as other, transactor(database_url, pool_timeout_seconds=0.05) as tx:
         runner, relay = JobRunner(tx, poll_seconds=0.05), Relay(tx, poll_seconds=0.05)
         runner.register_outside("test.job", job)
-        relay.register(ThingHappened.event_type, "test.handler", handler)
+        relay.register(AgainHappened.event_type, "test.handler", handler)
         await enqueue(other, Job(kind="test.job", payload={"number": 1}))
         with structlog.testing.capture_logs() as said:
             running = [asyncio.create_task(each.run()) for each in (runner, relay)]
@@ -243,7 +228,7 @@ async def test_background_work_that_is_refused_goes_on_and_ends_nothing_that_run
                 holding = asyncio.create_task(hold_the_pool())
                 await inside.wait()
                 await enqueue(other, Job(kind="test.job", payload={"number": 2}))
-                await emit(other, ThingHappened(thing_id=new_id(), number=1))
+                await emit(other, AgainHappened(thing_id=new_id(), number=1))
                 while not {"jobs_waiting", "relay_waiting"} <= {line["event"] for line in said}:
                     assert not any(task.done() for task in running)
                     await asyncio.sleep(0.01)

@@ -1,11 +1,13 @@
-"""Units of work for tests: ten marks to change, and the ways in which a transactor runs what changes them."""
+"""Units of work for tests: ten marks to change, an event to emit, and the ways in which a transactor runs them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID, uuid4
 
 from google.protobuf.wrappers_pb2 import StringValue
 from marketd.kernel.call import call as calls
@@ -13,9 +15,33 @@ from marketd.kernel.call.call import Call, OnceKey
 from marketd.kernel.db.database import create_engine
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events.events import Event
 from marketd.kernel.values.clock import Clock, SystemClock
 
 Work = Callable[[UnitOfWork], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThingHappened(Event):
+    """A made-up event."""
+
+    event_type: ClassVar[str] = "thing.happened"
+    aggregate: ClassVar[str] = "thing"
+
+    thing_id: UUID
+    number: int
+
+
+async def emit(tx: Transactor, *events: Event, fail: bool = False) -> None:
+    """Emit the events in one unit, which fails when that is asked for."""
+
+    async def work(uow: UnitOfWork) -> None:
+        for event in events:
+            uow.emit(event)
+        if fail:
+            await uow.connection.execute("SELECT 1 / 0")
+
+    await tx.run("test.emit", work)
 
 
 async def run(tx: Transactor, work: Work, *, seconds: float | None = None) -> object:
