@@ -27,6 +27,7 @@ from marketd.process.process import keep_running
 
 from tests.integration.units import ThingHappened, add_one, answer, emit, make_marks, mark, transactor
 from tests.integration.wires import Wire
+from tests.worlds.jobs import hand_on
 
 
 async def _unpublished(tx: Transactor) -> int:
@@ -113,7 +114,7 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
     relay = Relay(tx, poll_seconds=0.05, max_attempts=2)
     relay.register("thing.happened", "test.handler", handler)
     await emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(2) for thing in (bad, good)))
-    await relay.run_once()
+    await hand_on(relay)
     assert seen == [(good, 0), (good, 1)]
     running = asyncio.create_task(relay.run())
     await _until(lambda: (bad, 1) in seen)
@@ -127,7 +128,7 @@ async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_t
     tx: Transactor,
 ) -> None:
     await make_marks(tx)
-    running: list[asyncio.Task[bool]] = []
+    running: list[asyncio.Task[None]] = []
 
     def die() -> None:
         """The effect is committed, and whoever would mark the event is gone."""
@@ -141,7 +142,7 @@ async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_t
     for _ in range(2):
         relay = Relay(tx)
         relay.register(ThingHappened.event_type, "test.handler", handler)
-        running[:] = [asyncio.create_task(relay.run_once())]
+        running[:] = [asyncio.create_task(hand_on(relay))]
         await asyncio.wait(running)
         assert await _unpublished(tx) == (1 if running[0].cancelled() else 0)
     assert not running[0].cancelled()
@@ -170,10 +171,10 @@ async def test_a_retry_calls_only_the_handler_that_failed_when_it_is_due_and_bef
         thing = new_id()
         await emit(tx, ThingHappened(thing_id=thing, number=1), ThingHappened(thing_id=thing, number=2))
         for _ in range(2):  # the second time its retry is not due, so its followers wait too
-            await relay.run_once()
+            await hand_on(relay)
             assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 0, 2, [])
         clock.advance(timedelta(minutes=5))
-        await relay.run_once()
+        await hand_on(relay)
         assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 1, 0, [1, 2])
 
 
@@ -191,9 +192,9 @@ async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_com
     await emit(tx, ThingHappened(thing_id=thing, number=1))
     # No time is left when the failure is to be written down, as when the database is away.
     calls.enter(Call(deadline=time.monotonic() + 0.5))
-    await relay.run_once()
+    await hand_on(relay)
     calls.enter(Call())
-    await relay.run_once()
+    await hand_on(relay)
     assert told == [0, 1]
 
 
@@ -301,7 +302,7 @@ async def test_housekeeping_drops_what_has_served_its_time_and_nothing_else(data
             await answer(tx, add_one, request_id=str(request_id))
             calls.enter(Call())
             await emit(tx, ThingHappened(thing_id=new_id(), number=1))
-            await relay.run_once()
+            await hand_on(relay)
             clock.advance(keep)
         await emit(tx, ThingHappened(thing_id=new_id(), number=3))
         # The older event is two hours old, the newer one an hour, and one has never been handed on.

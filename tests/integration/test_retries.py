@@ -25,7 +25,7 @@ from marketd.kernel.work.jobs import Payload
 from marketd.kernel.work.leases import take_lease
 
 from tests.integration.units import ThingHappened, emit, run, transactor
-from tests.worlds.jobs import run_due
+from tests.worlds.jobs import hand_on, run_due
 
 
 class AgainHappened(ThingHappened):
@@ -103,7 +103,7 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
         relay = Relay(tx)
         relay.register(AgainHappened.event_type, "test.handler", handler)
         await emit(tx, AgainHappened(thing_id=thing, number=7), AgainHappened(thing_id=thing, number=8))
-        await relay.run_once()
+        await hand_on(relay)
         pauses: list[float] = []
         event_id = None
         while not passed:
@@ -116,7 +116,7 @@ async def test_an_event_is_tried_for_minutes_with_growing_pauses_and_then_kept_w
             event_id = row["event_id"]
             pauses.append((row["next_attempt_time"] - clock.now()).total_seconds())
             clock.advance(timedelta(seconds=pauses[-1]))
-            await relay.run_once()
+            await hand_on(relay)
         assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 75, 75]
         assert tries == 12
         assert passed == [(2, 2)]

@@ -22,7 +22,7 @@ from marketd.kernel.slice import Parts, Room, Slice
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.process.assemble import take_on
 
-from tests.worlds.jobs import run_due
+from tests.worlds.jobs import hand_on, run_due
 
 Build = Callable[[Parts], Slice]
 T = TypeVar("T")
@@ -71,8 +71,7 @@ class Built:
 
     async def hand_on_events(self) -> None:
         """Let the relay hand on what is committed, and what the handlers' own commits add."""
-        while await self.relay.run_once():
-            pass
+        await hand_on(self.relay)
 
     async def run_jobs(self) -> None:
         """Run jobs until none is due."""

@@ -118,7 +118,7 @@ class World:
 
     async def hand_on(self) -> None:
         """Let the relay hand on what is committed."""
-        await self.built.relay.run_once()
+        await self.built.hand_on_events()
 
     async def cancel(self, ready: Ready, *, pieces: int = 0) -> None:
         """The buyer cancels the order, or only some pieces of it. Its event waits for hand_on."""

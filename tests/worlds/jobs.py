@@ -1,11 +1,18 @@
-"""Doing jobs step by step, where a test wants to look in between."""
+"""Handing events on and doing jobs step by step, where a test wants to look in between."""
 
 from __future__ import annotations
 
 import asyncio
 
+from marketd.kernel.events.relay import Relay
 from marketd.kernel.work.job_runner import JobRunner
 from marketd.mail.jobs import MAIL, SMS, MessageJobs
+
+
+async def hand_on(relay: Relay) -> None:
+    """Let the relay hand on what is committed, and what the handlers' own commits add, and mark it."""
+    while await relay.run_once():
+        pass
 
 
 async def run_due(runner: JobRunner) -> bool:

@@ -33,7 +33,7 @@ from marketplace.seller.v1 import seller_service_pb2
 
 from tests.canaries import WATCH
 from tests.worlds import pictures
-from tests.worlds.jobs import run_due
+from tests.worlds.jobs import hand_on, run_due
 from tests.worlds.observed import ObservedApp
 from tests.worlds.rendering import quick_taker
 from tests.worlds.things import (
@@ -271,8 +271,7 @@ class Market(ObservedApp):
         """An order that is ready, and its delivery that nobody has been given."""
         trip = await self.accepted(shop)
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), trip.shop.owner)
-        while await self.app.core.relay.run_once():
-            pass
+        await hand_on(self.app.core.relay)
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[trip.order_id])
         found = (await self.call(wanted, trip.buyer)).deliveries
         return Trip(trip.buyer, trip.shop, trip.group, delivery_id=found[0].delivery_id)
@@ -314,8 +313,7 @@ class Market(ObservedApp):
         await self.call(payment(trip.group), self.author)
         await self.call(order_service_pb2.AcceptOrderRequest(order_id=trip.order_id), self.shop.owner)
         await self.call(order_service_pb2.MarkOrderReadyRequest(order_id=trip.order_id), self.shop.owner)
-        while await self.app.core.relay.run_once():
-            pass
+        await hand_on(self.app.core.relay)
         wanted = delivery_service_pb2.ListDeliveriesRequest(order_ids=[trip.order_id])
         rider, found = await self.ride(), (await self.call(wanted, self.author)).deliveries
         trip = Trip(trip.buyer, trip.shop, trip.group, rider, found[0].delivery_id)

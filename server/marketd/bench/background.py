@@ -54,6 +54,7 @@ class _Background(Plain, ABC):
     floor: BacklogSql
     fill_floor: str
     waiting: str
+    topic: str
 
     async def prepare(self, world: World, size: Round) -> list[FloorMethod]:
         """Nothing is seeded: each round brings its own."""
@@ -105,7 +106,7 @@ class _Background(Plain, ABC):
             broadcast = PostgresBroadcast(dsn)
             listening = asyncio.create_task(broadcast.run())
             try:
-                broadcast.publish("work", b"")
+                broadcast.publish(self.topic, b"")
                 await self._until_done(connection)
             finally:
                 listening.cancel()
@@ -128,6 +129,7 @@ class RelayEvent(_Background):
     floor = BacklogSql(statements.CLAIM_EVENTS, statements.HANDLE_EVENT, statements.MARK_EVENTS)
     fill_floor = statements.FILL_EVENTS
     waiting = _UNPUBLISHED
+    topic = "events"
 
     def filling(self, count: int) -> Step:
         """There is again some of variants that nobody has heard of."""
@@ -162,6 +164,7 @@ class RunJob(_Background):
     floor = BacklogSql(statements.CLAIM_JOBS, statements.RUN_JOB)
     fill_floor = statements.FILL_JOBS
     waiting = _DUE
+    topic = "jobs"
 
     def filling(self, count: int) -> Step:
         """Groups of orders that do not exist were not paid in time."""

@@ -32,6 +32,7 @@ from marketplace.seller.v1 import seller_service_pb2
 
 from tests.viewers import Seen, Viewer, judge, read_page, texts
 from tests.worlds.canary_people import Aviary, Canary
+from tests.worlds.jobs import hand_on
 from tests.worlds.matrix import Market
 from tests.worlds.things import PASSWORD, Person, Rider, Shop, new_courier, new_key, new_shop, payment
 
@@ -233,8 +234,7 @@ class Stage:
     async def show(self, *, whole: bool = False) -> None:
         """Everybody reads what there is to read of the order; with `whole` whatever else there is too."""
         market = self.market
-        while await market.app.core.relay.run_once():
-            pass
+        await hand_on(market.app.core.relay)
         read = order_service_pb2.GetOrderRequest(order_id=self.ids["order_id"])
         order = (await market.call(read, market.service)).order
         self.state = order_pb2.OrderState.Name(order.state).removeprefix("ORDER_STATE_")

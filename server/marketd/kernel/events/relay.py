@@ -7,6 +7,7 @@ One leader at a time. Each handler runs in a transaction of its own that also re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -16,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from marketd.kernel.call.refusals import Refusal
-from marketd.kernel.db.database import in_short
+from marketd.kernel.db.database import DATABASE_ERRORS, in_short
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.events import outbox
@@ -28,6 +29,9 @@ _log = structlog.get_logger(__name__)
 
 EventHandler: TypeAlias = Callable[[UnitOfWork, StoredEvent], Awaitable[None]]
 LEASE_NAME = "relay"
+# While events keep coming, what comes in this moment is handed on together: under load each look at the outbox is
+# shared by several. The first event after a rest does not wait.
+_GATHER_SECONDS = 0.02
 
 
 class Relay:
@@ -49,6 +53,8 @@ class Relay:
         self._concurrency = concurrency
         self._max_attempts = max_attempts
         self._handlers: dict[str, list[tuple[str, EventHandler]]] = defaultdict(list)
+        self._handed_on: Sequence[UUID] = ()
+        self._is_behind = False
         self._wake = asyncio.Event()
         self._leadership = Leadership(tx, LEASE_NAME, lease)
 
@@ -72,20 +78,45 @@ class Relay:
                 except Refusal as refusal:
                     self._leadership.doubt()
                     _log.warning("relay_waiting", reason=refusal.reason.value)
-                if not busy:
-                    try:
-                        async with asyncio.timeout(self._poll_seconds):
-                            await self._wake.wait()
-                    except TimeoutError:
-                        continue
+                if busy:
+                    await asyncio.sleep(0 if self._is_behind else _GATHER_SECONDS)
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._wake.wait()
         finally:
+            await self._mark_the_last()
             await self._leadership.give_back()
 
     async def run_once(self) -> bool:
-        """Hand on one batch; whether it was a full one, so that more may wait."""
-        events = await self._tx.run(
-            "relay.claim", lambda uow: outbox.read_unpublished(uow.connection, uow.now, self._batch)
-        )
+        """Mark what was handed on the last time and hand on the next batch; whether to come again at once.
+
+        The mark goes with the next look at the outbox, in one transaction. Until then a leader that dies leaves events
+        that are delivered again, to handlers that have a record of them.
+        """
+        handed_on = self._handed_on
+
+        async def take(uow: UnitOfWork) -> list[StoredEvent]:
+            if handed_on:
+                await outbox.mark_published(uow.connection, handed_on, uow.now)
+            return await outbox.read_unpublished(uow.connection, uow.now, self._batch)
+
+        events = await self._tx.run("relay.take", take)
+        self._handed_on = await self._hand_on_all(events)
+        self._is_behind = len(events) == self._batch
+        return self._is_behind or bool(self._handed_on)
+
+    async def _mark_the_last(self) -> None:
+        """At the end: whoever leads next need not hand them on again. Without a database it does."""
+        if self._handed_on:
+            mark = self._tx.run(
+                "relay.mark", lambda uow: outbox.mark_published(uow.connection, self._handed_on, uow.now)
+            )
+            with contextlib.suppress(Refusal, *DATABASE_ERRORS):
+                await asyncio.shield(mark)
+
+    async def _hand_on_all(self, events: Sequence[StoredEvent]) -> list[UUID]:
+        """Hand the events on, those of one aggregate in order; which of them are through."""
         by_aggregate: dict[UUID, list[StoredEvent]] = defaultdict(list)
         for event in events:
             by_aggregate[event.aggregate_id].append(event)
@@ -102,9 +133,7 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             for queue in by_aggregate.values():
                 group.create_task(one_aggregate(queue))
-        if done:
-            await self._tx.run("relay.mark", lambda uow: outbox.mark_published(uow.connection, done, uow.now))
-        return len(events) == self._batch
+        return done
 
     async def _hand_on(self, event: StoredEvent) -> bool:
         for name, handler in self._handlers.get(event.event_type, ()):
