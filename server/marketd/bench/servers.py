@@ -36,6 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "MARKETD_BCRYPT_COST": "4",  # sign-ins prepare the load; none is measured
     "MARKETD_POSITION_RATE_HZ": "1000000",  # a courier here sends as fast as it is acknowledged
     "MARKETD_MAX_STREAMS_OF_ACCOUNT": "2000",  # all watchers of the fan-out are one buyer's
+    "MARKETD_FETCH_PICTURES": "false",  # those of its made-up shops are nowhere, and the tries would be counted
     "MARKETD_DRAIN_SECONDS": "1",
 }
 

@@ -23,6 +23,7 @@ from marketd.kernel.values.money import Money, minor_digits
 from marketd.kernel.values.ratings import Rating
 from marketd.kernel.values.tax import percent_of, rate_of
 
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 RESET_REASONS: Final = EnumMap(ResetReason, watch_pb2.StreamResetReason)
 _RESET_WORDS: Final = {
     ResetReason.TOKEN_TOO_OLD: "The resume token is older than 24 hours; a snapshot follows.",
@@ -71,9 +72,8 @@ def from_percent(message: Decimal, field: str) -> int:
 
 def to_timestamp(instant: datetime) -> Timestamp:
     """A protobuf Timestamp of an aware datetime."""
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message
+    since = instant - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def micros_to_timestamp(micros: int) -> Timestamp:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
-from functools import partial
 from typing import Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from marketd.cart import service as carts
 from marketd.kernel.call.refusals import ConcurrentUpdate
@@ -42,10 +41,10 @@ def _address_text(address: Address | None) -> str | None:
 
 
 def _promotions_text(promotions: Sequence[OrderPromotion]) -> str:
-    return json.dumps([promotion.to_json() for promotion in promotions]) if promotions else "[]"
+    return to_json([promotion.to_json() for promotion in promotions]) if promotions else "[]"
 
 
-_ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": json.loads})
+_ITEM = Columns(OrderItem, table="i", expressions={"options": "i.options::text"}, readers={"options": orjson.loads})
 ORDER = Columns(
     Order,
     table="o",
@@ -109,7 +108,7 @@ _ITEMS: Arrays[OrderItem] = Arrays(
         "tax_amount_minor": "bigint",
         "requires_shipping": "bool",
     },
-    writers={"options": partial(json.dumps, ensure_ascii=False)},
+    writers={"options": to_json},
 )
 _FIRST_ITEM: Final = 10 + len(_ORDERS)
 
@@ -308,7 +307,7 @@ async def save_cancellations(connection: Connection, order: Order) -> None:
     await connection.execute(
         "UPDATE orders SET cancellations = $2::text::jsonb WHERE order_id = $1",
         order.order_id,
-        json.dumps([cancellation.to_json() for cancellation in order.cancellations], ensure_ascii=False),
+        to_json([cancellation.to_json() for cancellation in order.cancellations]),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from marketd.cart.values import Problem
 from marketd.kernel.events.events import to_json
@@ -161,7 +162,7 @@ class Quote:
     @classmethod
     def from_json_text(cls, quote_id: UUID, text: str) -> Quote:
         """The quote of a stored payload; what a newer version has put in besides is passed over."""
-        found = json.loads(text)
+        found = orjson.loads(text)
         address = found["address"]
         quote = cls(
             quote_id,

@@ -4,11 +4,12 @@ text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from marketd.catalog.names import Options
 from marketd.kernel.db.sql import Columns
@@ -17,7 +18,7 @@ from marketd.media.values import Picture, picture_of
 
 def options_of(text: str) -> Options:
     """The options of a variant out of `options::text`."""
-    return tuple((name, value) for name, value in json.loads(text)) if text != "[]" else ()
+    return tuple((name, value) for name, value in orjson.loads(text)) if text != "[]" else ()
 
 
 def ids_of(text: str) -> tuple[UUID, ...]:
@@ -28,7 +29,7 @@ def ids_of(text: str) -> tuple[UUID, ...]:
 @lru_cache(maxsize=4096)
 def picture_from(text: str | None) -> Picture | None:
     """The picture out of media's PICTURE_SQL as text. A media never changes, so neither does what its text says."""
-    return None if text is None else picture_of(json.loads(text))
+    return None if text is None else picture_of(orjson.loads(text))
 
 
 def each(columns: Columns[Any]) -> Callable[[Sequence[Any] | None], tuple[Any, ...]]:

@@ -5,11 +5,12 @@ Whether a seller sells is seller's SQL to say.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from marketd.catalog.values import Offer, OfferedPrice, OfferImage
 from marketd.kernel.db.database import Connection
@@ -29,7 +30,7 @@ def _image(row: Sequence[Any] | None) -> OfferImage | None:
 @lru_cache(maxsize=4096)
 def _rendition(text: str) -> Rendition:
     """One size out of media's SQL as text."""
-    return Rendition(**json.loads(text))
+    return Rendition(**orjson.loads(text))
 
 
 # What is deleted needs no look of its own: the tables see to it that it is neither active nor published.

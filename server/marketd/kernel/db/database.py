@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
+import orjson
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -67,6 +68,7 @@ def create_engine(url: str, *, pool_size: int = 20, pool_timeout_seconds: float 
         ),
         # Errors are logged, and parameters are people's names and addresses.
         hide_parameters=True,
+        json_deserializer=orjson.loads,
         pool_size=pool_size,
         # No overflow: those connections are closed when they come back, and the transactor hands back without I/O.
         max_overflow=0,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import ClassVar, Final, TypeAlias, TypeVar, cast, get_type_hints
+from typing import ClassVar, TypeAlias, TypeVar, get_type_hints
 from uuid import UUID
+
+import orjson
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -63,22 +63,10 @@ class Job:
     max_attempts: int = 20
 
 
-_NAMES: Final[dict[type, tuple[str, ...]]] = {}
-
-
 def _form(value: object) -> Json | Mapping[str, object] | list[object]:
-    """What stands in JSON for a value that it does not know; what is inside of it is looked at again."""
-    names = _NAMES.get(type(value))
-    if names is None and is_dataclass(value) and not isinstance(value, type):
-        names = _NAMES[type(value)] = tuple(field.name for field in fields(value))
-    if names is not None:
-        return {name: getattr(value, name) for name in names}
-    if isinstance(value, UUID | Decimal):
+    """What stands in JSON for a value that the encoder does not know; what is inside of it is looked at again."""
+    if isinstance(value, UUID | Decimal):  # the driver's ids are of a class of their own
         return str(value)
-    if isinstance(value, Enum):
-        return cast("Json", value.value)
-    if isinstance(value, datetime):
-        return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, frozenset):
@@ -88,13 +76,11 @@ def _form(value: object) -> Json | Mapping[str, object] | list[object]:
     raise TypeError(f"{type(value).__name__} has no JSON form in an event")
 
 
-# Kept, since making one takes as long as a small event; the walk is json's own, in C.
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_form)
-
-
 def to_json(value: object) -> str:
-    """The JSON text of an event, a payload or a plain value. The keys of mappings are texts."""
-    return _ENCODER.encode(value)
+    """The JSON text of an event, a payload or a plain value: a dataclass is an object of its fields, an enum its value,
+    a time ISO 8601. The keys of mappings are texts.
+    """
+    return orjson.dumps(value, default=_form).decode()
 
 
 E_ = TypeVar("E_", bound=Event)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+
+import orjson
 
 from marketd.kernel.events.events import Json
 from marketd.kernel.values.geo import Point
@@ -56,7 +57,7 @@ class Address:
 
     def to_json_text(self) -> str:
         """The same as text, for a jsonb parameter of a hand-written statement."""
-        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
+        return orjson.dumps(self.to_json()).decode()
 
     @classmethod
     def from_json(cls, value: object) -> Address:
@@ -64,7 +65,7 @@ class Address:
 
         Raises ValueError for anything else, which only a damaged row can be.
         """
-        found = json.loads(value) if isinstance(value, str | bytes) else value
+        found = orjson.loads(value) if isinstance(value, str | bytes) else value
         if not isinstance(found, Mapping):
             raise ValueError("an address is a JSON object")
         point = found.get("point")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+import orjson
 
 from marketd.kernel.db.database import Connection
 from marketd.kernel.db.horizon import CURRENT, Horizon, seen_sql, unseen_sql
@@ -16,7 +17,9 @@ from marketd.order.model import OrderState
 from marketd.order.values import OrderFilter
 
 # ruff: noqa: S608 - every interpolated part is one of the constants here, or an argument
-_EVENT: Final = Columns(OrderEvent, table="e", expressions={"detail": "e.detail::text"}, readers={"detail": json.loads})
+_EVENT: Final = Columns(
+    OrderEvent, table="e", expressions={"detail": "e.detail::text"}, readers={"detail": orjson.loads}
+)
 _FOLLOWED: Final = Columns(
     FollowedEvent,
     table="e",
