@@ -16,6 +16,7 @@ import structlog
 from marketd.kernel.call.refusals import Overloaded
 from marketd.kernel.db.transactor import Transactor
 from marketd.kernel.db.uow import UnitOfWork
+from marketd.kernel.events import relay as relays
 from marketd.kernel.events.events import Job, StoredEvent
 from marketd.kernel.events.relay import LEASE_NAME, Relay
 from marketd.kernel.values.clock import ManualClock
@@ -170,8 +171,9 @@ async def test_jobs_and_events_that_nobody_was_told_of_are_found_by_looking(tx: 
 
 
 async def test_a_relay_hands_on_all_that_waits_without_a_pause_and_leaves_its_place_to_the_next(
-    tx: Transactor,
+    tx: Transactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(relays, "_GATHER_SECONDS", 600.0)
     seen = asyncio.Queue[object]()
 
     async def handler(uow: UnitOfWork, event: StoredEvent) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar, TypeAlias, TypeVar, get_type_hints
@@ -73,6 +73,8 @@ def _form(value: object) -> Json | Mapping[str, object] | list[object]:
         return list(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if is_dataclass(value) and not isinstance(value, type):  # a subclass without fields of its own
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form in an event")
 
 
