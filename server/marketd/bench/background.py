@@ -129,7 +129,7 @@ class RelayEvent(_Background):
     floor = BacklogSql(statements.CLAIM_EVENTS, statements.HANDLE_EVENT, statements.MARK_EVENTS)
     fill_floor = statements.FILL_EVENTS
     waiting = _UNPUBLISHED
-    topic = "events"
+    topic = "outbox"
 
     def filling(self, count: int) -> Step:
         """There is again some of variants that nobody has heard of."""

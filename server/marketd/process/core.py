@@ -71,13 +71,13 @@ def make_core(settings: Settings) -> Core:
     def wake(committed: Committed) -> None:
         """Wake the relay of whoever leads, and the jobs of every worker; jobs for later need no wake-up."""
         if committed.events:
-            broadcast.publish("events", b"")
+            broadcast.publish("outbox", b"")
         if any(job.run_time is None for job in committed.jobs):
             broadcast.publish("jobs", b"")
 
     tx.listen(feed.committed)
     tx.listen(wake)
-    broadcast.subscribe("events", lambda _payload: relay.wake())
+    broadcast.subscribe("outbox", lambda _payload: relay.wake())
     broadcast.subscribe("jobs", lambda _payload: jobs.wake())
     return Core(url, engine, spare_engine, broadcast, relay, jobs, parts)
 
