@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the wheel carries no types
 from marketplace.catalog.v1 import catalog_service_pb2
 
+from tests.e2e.matrix.audited import AUDITED, check_last_entry
 from tests.e2e.matrix.recipes import RECIPES
 from tests.e2e.matrix.recipes_goods import csv_file, streamed_import
 from tests.e2e.matrix.scenes import caller_for
@@ -52,12 +53,22 @@ def noted(method: str, calls: int) -> dict[str, int]:
 async def test_a_repeat_gets_the_first_answer_and_writes_nothing(market: Market, method: str) -> None:
     token, request = await _scene(market, method)
     first = await market.send_as(token, method, request)
+    if method in AUDITED:
+        await check_last_entry(market, method)
     before = await market.contents()
     again = [await market.send_as(token, method, request) for _ in range(2)]
     assert _all_ok([first, *again]), again
     assert [outcome.replayed for outcome in (first, *again)] == [False, True, True]
     assert {outcome.answers for outcome in (first, *again)} == {first.answers}
     assert written(before, await market.contents()) == noted(method, len(again))
+
+
+@pytest.mark.parametrize("method", sorted(AUDITED - set(KEYED)))
+async def test_what_cannot_be_repeated_stands_in_the_audit_log_with_its_thing(market: Market, method: str) -> None:
+    scene = await RECIPES[method].prepare(market, caller_for(RECIPES[method]))
+    token = None if scene.caller is None else scene.caller.token
+    assert _all_ok([await market.send_as(token, method, *scene.bodies)])
+    await check_last_entry(market, method)
 
 
 @pytest.mark.parametrize("method", KEYED)

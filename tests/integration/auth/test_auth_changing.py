@@ -108,6 +108,8 @@ async def test_a_taken_address_is_refused_when_it_is_asked_for_and_when_the_code
     await house.register("new")
     with pytest.raises(AlreadyExists):
         await house.verify(caller, Channel.EMAIL, code)
+    with pytest.raises(CodeWrong):  # it has told that the address is taken, and is spent
+        await house.verify(caller, Channel.EMAIL, code)
     assert await _email(house, caller) == ("jo@shop.example", False)
 
 
