@@ -351,7 +351,11 @@ async def test_a_watch_ends_when_its_reader_is_cancelled_in_the_moment_in_which_
 
     async def read(seen: list[str]) -> None:
         messages = resuming(
-            cast(Any, None), lambda _: cast(Any, Call()), resume_token="", ends=True, give_up_after=None
+            MarketplaceClient("127.0.0.1:1"),
+            lambda _: cast(Any, Call()),
+            resume_token="",
+            ends=True,
+            give_up_after=None,
         )
         async for message in messages:
             seen.append(message.resume_token)

@@ -195,14 +195,20 @@ class UnaryLink(_Link, grpc.aio.UnaryUnaryClientInterceptor):
             request = with_request_id(request)
         token_use, refreshed = facts.token_use, False
         attempt = 1
+        first_token: str | None = None
+        refused: MarketplaceError | None = None
         while True:
             left = None if end is None else max(0.001, end - time.monotonic())
             details, token = await self._details(client_call_details, left, token_use)
+            if refused and token and first_token and self._tokens.are_of_two(first_token, token):
+                # What one person began is not to be done by the next, who may have signed in during a pause as well.
+                raise refused
+            first_token = first_token or token
             try:
                 call = await continuation(details, request)
                 await call
             except grpc.aio.AioRpcError as raised:
-                error = from_rpc_error(raised, facts.path)
+                refused = error = from_rpc_error(raised, facts.path)
             else:
                 return call
             # A token is judged before anything else, so a call that is refused for it has had no effect.

@@ -106,6 +106,11 @@ class MarketplaceClient(Services):
         return self._tokens.can_refresh
 
     @property
+    def owner(self) -> object:
+        """Whose the session is now, an account or a guest of a cart, to tell one from the next; None when nobody's."""
+        return self._tokens.owner
+
+    @property
     def guest_token(self) -> str | None:
         """The token of the guest's cart, to keep it for another time; None when there is none, or it has come along."""
         return self._tokens.guest_token

@@ -139,9 +139,22 @@ class TokenSource:
     def is_somebody_elses(self, access_token: str) -> bool:
         """Whether by now there is a token of another account or guest, who must do nothing of what the former began."""
         current = self._current()
-        if current is None or current == access_token:
-            return False
-        return not self._guests.isdisjoint((current, access_token)) or _user_of(current) != _user_of(access_token)
+        return current is not None and self.are_of_two(current, access_token)
+
+    def are_of_two(self, one: str, other: str) -> bool:
+        """Whether the tokens are those of two accounts or guests."""
+        return one != other and self._owner_of(one) != self._owner_of(other)
+
+    @property
+    def owner(self) -> object:
+        """Who calls now, an account or a guest, to be compared; None while there is no token, and for one of which
+        nobody can say.
+        """
+        current = self._current()
+        return None if current is None else self._owner_of(current)
+
+    def _owner_of(self, token: str) -> object:
+        return token if token in self._guests else _user_of(token)
 
     @property
     def ended(self) -> MarketplaceError | None:

@@ -24,7 +24,7 @@ from marketplace.tracking.v1 import position_pb2, tracking_service_pb2
 from marketplace_client.client import MarketplaceClient
 from marketplace_client.errors import MarketplaceError
 from marketplace_client.ledger import Ledger, Outcome
-from marketplace_client.watch import can_resume
+from marketplace_client.watch import can_resume, check_same
 
 __all__ = ["CourierUplink", "Directive", "Outcome"]
 
@@ -217,10 +217,13 @@ class CourierUplink:
 
     async def _stay_connected(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        owner: object = None
         while not self._closing:
             before, connection = self._ledger.acked_seq, _Connection()
             wanted = 0.0
             try:
+                check_same(self._client, owner)
+                owner = self._client.owner if owner is None else owner
                 await self._converse(connection)
                 wanted = connection.drain_seconds
             except MarketplaceError as error:

@@ -47,6 +47,14 @@ def can_resume(client: MarketplaceClient, error: MarketplaceError) -> bool:
     return error.code in _RESUMABLE_CODES and not error.from_server
 
 
+def check_same(client: MarketplaceClient, owner: object) -> None:
+    """Raises MarketplaceError when the client is another account's or guest's by now: what the owner began is not to go
+    on as theirs.
+    """
+    if owner is not None and client.owner not in (None, owner):
+        raise MarketplaceError(grpc.StatusCode.ABORTED, "somebody else is signed in by now; begin anew as them")
+
+
 class _Call(Protocol[_C]):
     """A stream that can be told to end."""
 
@@ -89,11 +97,15 @@ async def resuming(
     """The messages of a stream over its reconnects. `open_stream` gets the resume token of the last message.
 
     With `ends`, a stream that ends with OK is over; otherwise it is opened again. A refusal that opening again cannot
-    mend is raised, and any when nothing has come for `give_up_after` seconds (None: never).
+    mend is raised, and any when nothing has come for `give_up_after` seconds (None: never). It is not
+    opened again as another account or guest than before: a plain MarketplaceError says so.
     """
+    owner: object = None
     token, pause, last = resume_token, _FIRST_PAUSE_SECONDS, time.monotonic()
     while True:
         failure: MarketplaceError | None = None
+        check_same(client, owner)
+        owner = client.owner if owner is None else owner
         try:
             async with aclosing(_messages(open_stream(token))) as messages:
                 async for message in messages:
@@ -119,7 +131,8 @@ def watch_cart(
 ) -> AsyncIterator[cart_service_pb2.WatchCartResponse]:
     """The client's cart, a buyer's or a guest's, after every change, over reconnects; it never ends by itself.
 
-    Raises SignInRequired when a guest's cart is gone, which it is after a merge.
+    Raises SignInRequired when a guest's cart is gone, which it is after a merge; where the guest has signed in on this
+    client, a plain MarketplaceError: the cart is the account's then, and another watch shows it.
     """
 
     def open_stream(token: str) -> _Call[cart_service_pb2.WatchCartResponse]:

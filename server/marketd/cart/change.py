@@ -14,7 +14,7 @@ from marketd.cart.errors import CartTooLong, GuestCartGone, LineTooLarge
 from marketd.cart.model import MAX_LINES
 from marketd.cart.owner import CartOwner
 from marketd.cart.pricing import Pricing
-from marketd.cart.read import open_cart, own_cart
+from marketd.cart.read import hold_account, make_cart, open_cart, own_cart
 from marketd.cart.values import LockedCart, PricedCart
 from marketd.catalog import service as catalog
 from marketd.kernel.call.refusals import NotFound
@@ -70,6 +70,8 @@ async def add_item(uow: UnitOfWork, owner: CartOwner, command: AddItem, pricing:
     )
     if item_id is None:
         await _find_guest(uow, owner)
+        if owner.user_id is not None:
+            await hold_account(uow, owner.user_id)
         raise LineTooLarge
     # Read again under the lock: whatever was added at the same time is in.
     cart = await own_cart(uow, owner, pricing)
@@ -130,7 +132,7 @@ async def lock_open(uow: UnitOfWork, owner: CartOwner) -> LockedCart:
     """Lock the owner's cart, which is made for an account that has none. Raises GuestCartGone."""
     locked = await lock(uow, owner)
     if locked is None and owner.user_id is not None:
-        await repository.open_cart(uow.connection, owner.user_id, uow.now)
+        await make_cart(uow, owner.user_id)
         locked = await lock(uow, owner)
     if locked is None:
         raise RuntimeError("a cart was deleted as it was made")

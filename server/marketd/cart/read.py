@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
+from marketd.auth import service as auth
 from marketd.cart import repository
 from marketd.cart.errors import GuestCartGone
 from marketd.cart.owner import CartOwner
 from marketd.cart.pricing import Pricing, price, price_lines
 from marketd.cart.values import PricedCart
+from marketd.kernel.call.refusals import ConcurrentUpdate, NotFound
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.values.ids import new_id
 
@@ -41,10 +43,27 @@ async def create_guest_cart(uow: UnitOfWork, pricing: Pricing) -> PricedCart:
     return await own_cart(uow, CartOwner.guest(cart_id), pricing)
 
 
+async def hold_account(uow: UnitOfWork, user_id: UUID) -> None:
+    """Keep the account from ending before this transaction does, so that whoever deletes it finds the cart that is made
+    here. Raises ConcurrentUpdate for one that is not active: whoever calls again is told so at the door, which knows a
+    moment later.
+    """
+    try:
+        await auth.hold_active(uow, user_id)
+    except NotFound:
+        raise ConcurrentUpdate from None
+
+
+async def make_cart(uow: UnitOfWork, user_id: UUID) -> None:
+    """Make the account's cart unless it has one; no cart is locked. Raises ConcurrentUpdate."""
+    await hold_account(uow, user_id)
+    await repository.open_cart(uow.connection, user_id, uow.now)
+
+
 async def open_cart(uow: UnitOfWork, owner: CartOwner, pricing: Pricing) -> PricedCart:
-    """The owner's cart; an account's is made when there is none. A guest's must be locked."""
+    """The owner's cart; an account's is made when there is none. A guest's must be locked. Raises ConcurrentUpdate."""
     if owner.user_id is not None:
-        await repository.open_cart(uow.connection, owner.user_id, uow.now)
+        await make_cart(uow, owner.user_id)
     return await own_cart(uow, owner, pricing)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from marketd.auth import service as auth
 from marketd.cart.model import MAX_LINE_QUANTITY
 from marketd.cart.owner import CartOwner, OwnerKind, for_each_kind
 from marketd.cart.values import Cart, CartItem, LockedCart, MergingCarts
@@ -23,10 +24,11 @@ ON CONFLICT (user_id) DO NOTHING
 """
 
 # The cart's own statement takes its row lock, and the item is written after it, so adds that run at once are one after
-# the other. None comes back when the sum would be too large, or when a guest's cart is gone.
+# the other. None comes back when the sum would be too large, when a guest's cart is gone, and for an account without a
+# cart that is not active. An account that gets its cart is held: whoever deletes it finds the cart.
 _ADD = {
     kind: f"""
-WITH cart AS ({cart}
+WITH {cart}
 )
 INSERT INTO cart_items AS i (item_id, cart_id, variant_id, quantity, price_minor, currency, create_time, update_time)
 SELECT $3, cart.cart_id, $4, $5, $6, $7, $2, $2 FROM cart
@@ -36,11 +38,18 @@ ON CONFLICT (cart_id, variant_id) DO UPDATE SET quantity = i.quantity + excluded
 RETURNING i.item_id
 """
     for kind, cart in {
-        OwnerKind.ACCOUNT: """
-  INSERT INTO carts AS c (cart_id, user_id, version, create_time, update_time) VALUES ($8, $1, 1, $2, $2)
+        OwnerKind.ACCOUNT: f"""found AS (
+  UPDATE carts SET version = version + 1, update_time = $2 WHERE user_id = $1 RETURNING cart_id
+), account AS (
+  {auth.hold_active_sql("(SELECT $1::uuid WHERE NOT EXISTS (SELECT 1 FROM found))")}
+), made AS (
+  INSERT INTO carts AS c (cart_id, user_id, version, create_time, update_time)
+  SELECT $8, a.user_id, 1, $2, $2 FROM account a
   ON CONFLICT (user_id) DO UPDATE SET version = c.version + 1, update_time = excluded.update_time
-  RETURNING cart_id""",
-        OwnerKind.GUEST: """
+  RETURNING cart_id
+), cart AS (
+  SELECT cart_id FROM found UNION ALL SELECT cart_id FROM made""",
+        OwnerKind.GUEST: """cart AS (
   UPDATE carts SET version = version + 1, update_time = $2 WHERE cart_id = $1 AND user_id IS NULL RETURNING cart_id""",
     }.items()
 }
@@ -147,7 +156,8 @@ async def add_item(
 ) -> UUID | None:
     """Add pieces to the owner's cart and keep it locked.
 
-    The item's id; None when it would be too large, and when a guest's cart is gone.
+    The item's id; None when it would be too large, when a guest's cart is gone, and when an account without a cart is
+    not active.
     """
     arguments = (owner.owner_id, now, new_id(), variant_id, quantity, price.amount_minor, price.currency)
     if owner.is_guest:

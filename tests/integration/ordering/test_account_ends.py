@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from marketd.auth.accounts import block
 from marketd.auth.letters import letters_of
+from marketd.cart.owner import CartOwner
+from marketd.cart.quotes import repository as quotes
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import Refusal
 from marketd.kernel.db.invariants import violations
@@ -94,6 +96,33 @@ async def test_a_cart_and_its_quotes_go_with_the_account(ends: Ends) -> None:
     for table in ("carts", "quotes"):
         kept = await market.value(f"SELECT array_agg(user_id) FROM {table}")
         assert kept == [other.user_id]
+
+
+async def test_a_worker_that_does_not_know_yet_keeps_nothing_of_a_deleted_account(ends: Ends) -> None:
+    """Tokens are known for up to two seconds after the account is gone, and a call may wait for its end."""
+    market, shop = ends.market, await ends.market.shop()
+    buyer, variant = await market.buyer(), await market.variant(shop)
+    await market.add(buyer, variant)
+    await ends.delete(buyer)
+    assert await _reason(market.add(buyer, variant)) == "CONCURRENT_UPDATE"
+    assert await _reason(market.cart(buyer)) == "CONCURRENT_UPDATE"
+    for table in ("carts", "quotes"):
+        assert await market.value(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_no_quote_is_kept_for_an_account_that_is_deleted_while_it_asks(ends: Ends) -> None:
+    market, shop = ends.market, await ends.market.shop()
+    buyer, variant = await market.buyer(), await market.variant(shop)
+    await market.add(buyer, variant)
+    owner = CartOwner.account(buyer.known_user_id)
+
+    async def late(uow: UnitOfWork) -> bool:
+        return await quotes.store(uow.connection, new_id(), owner, "{}", uow.now, uow.now)
+
+    assert await market.tx.run("test.store", late)
+    await ends.delete(buyer)
+    assert not await market.tx.run("test.store", late)
+    assert await market.value("SELECT count(*) FROM quotes") == 0
 
 
 async def test_stored_orders_forget_who_the_buyer_was_but_for_the_city(

@@ -22,6 +22,7 @@ from marketd.cart.values import CartItem, PricedCart, Problem, ProblemKind, has_
 from marketd.catalog import service as catalog
 from marketd.catalog.values import Offer
 from marketd.kernel.call.caller import Caller
+from marketd.kernel.call.refusals import ConcurrentUpdate
 from marketd.kernel.db.uow import UnitOfWork
 from marketd.kernel.values.address import Address
 from marketd.kernel.values.ids import new_id
@@ -66,7 +67,8 @@ async def quote_order(
     A shop that is closed prepares from its opening on; a package whose shop does not open soon enough is a problem,
     also when nothing of it is sent, because somebody there has to see to it. Raises NotFound for the saved addresses of
     others, CartEmpty, AddressNeeded, AddressNotServiceable when no seller delivers and everything is to be sent, and
-    GuestCartGone. Guests have no saved address; where theirs lacks a name or a phone, ordering completes it.
+    GuestCartGone, and ConcurrentUpdate for an account that ends meanwhile. Guests have no saved address; where theirs
+    lacks a name or a phone, ordering completes it.
     """
     owner = CartOwner.of(caller)
     cart = await find_lines(uow, owner, terms.pricing)
@@ -120,7 +122,7 @@ async def quote_order(
         return QuoteResult(quote, tuple(problems), None)
     expire_time = uow.now + terms.lifetime
     if not await repository.store(uow.connection, quote.quote_id, owner, quote.to_json_text(), uow.now, expire_time):
-        raise GuestCartGone
+        raise GuestCartGone if owner.is_guest else ConcurrentUpdate
     return QuoteResult(quote, tuple(problems), expire_time)
 
 

@@ -41,10 +41,11 @@ SELECT payload::text FROM taken
 """
 
 
-# A guest's cart is held until the quote is written, so whoever takes the cart along afterwards finds the quote as well.
+# A guest's cart is held until the quote is written, so whoever takes the cart along afterwards finds the quote as well;
+# an account, so that whoever deletes it finds the address.
 _STORE = {
     OwnerKind.ACCOUNT: "INSERT INTO quotes (user_id, quote_id, payload, create_time, expire_time)"
-    " VALUES ($1, $2, $3::jsonb, $4, $5)",
+    f" SELECT a.user_id, $2, $3::jsonb, $4, $5 FROM ({auth.hold_active_sql('$1')}) a",
     OwnerKind.GUEST: "INSERT INTO quotes (guest_cart_id, quote_id, payload, create_time, expire_time)"
     f" SELECT c.cart_id, $2, $3::jsonb, $4, $5 FROM carts c WHERE {OwnerKind.GUEST.value} FOR KEY SHARE",
 }
@@ -53,7 +54,7 @@ _STORE = {
 async def store(
     connection: Connection, quote_id: UUID, owner: CartOwner, payload: str, now: datetime, expire_time: datetime
 ) -> bool:
-    """Keep a quote; False when a guest's cart is gone. payload: JSON."""
+    """Keep a quote; False when a guest's cart is gone, or the account is not active. payload: JSON."""
     tag = await connection.execute(_STORE[owner.kind], owner.owner_id, quote_id, payload, now, expire_time)
     return tag == "INSERT 0 1"
 
