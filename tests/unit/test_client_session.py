@@ -120,6 +120,16 @@ async def test_a_session_whose_refresh_is_refused_ends_before_a_call_goes_out() 
     assert door.tokens_of(GET_ORDER) == []
 
 
+async def test_a_guests_token_that_is_refused_is_forgotten_and_what_needs_none_goes_on() -> None:
+    door = Door()
+    door.refused["g"] = "TOKEN_EXPIRED"
+    async with signed_in(door) as signed, MarketplaceClient(signed.target, guest_token="g") as client:
+        await browse(client)
+        assert client.guest_token is None
+        await browse(client)
+    assert door.tokens_of(LIST_PRODUCTS) == ["g", "", ""]
+
+
 async def test_a_token_that_somebody_else_keeps_fresh_is_dropped_until_there_is_another() -> None:
     door = Door()
     async with signed_in(door) as signed, MarketplaceClient(signed.target, access_token="given") as client:

@@ -6,6 +6,7 @@ The edge adds an entry where nobody wrote one. That one names no thing, and is l
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from tests.worlds.agreed import agreed
 from tests.worlds.matrix import Market
@@ -34,9 +35,10 @@ _THINGS: Final = {
     "SellerService": "seller",
 }
 """By rpc, or by service where each rpc of it has the same; written by hand."""
-_LAST = (
-    "SELECT resource_type, resource_id, code FROM audit_entries WHERE method = $1 ORDER BY audit_entry_id DESC LIMIT 1"
-)
+_LAST: Final = "SELECT xmin::text, * FROM audit_entries WHERE method = $1 ORDER BY audit_entry_id DESC LIMIT 1"
+_KEPT: Final = "SELECT xmin::text FROM idempotency_keys WHERE request_id = $1"
+_TWO_STEPS: Final = frozenset({"/marketplace.payment.v1.PaymentService/RefundPayment"})
+"""What is done and what is answered are two transactions, with the provider asked between them."""
 AUDITED: Final = frozenset(path for path, line in agreed().items() if line.is_audited)
 
 
@@ -46,12 +48,15 @@ def thing_of(method: str) -> str:
     return _THINGS[name] if name in _THINGS else _THINGS[name.partition("/")[0]]
 
 
-async def check_last_entry(market: Market, method: str) -> None:
-    """The last call of the audited rpc was well, and its entry names a thing of the right kind."""
+async def check_last_entry(market: Market, method: str, request_id: str = "") -> None:
+    """The last call of the audited rpc was well, and its entry names a thing of the right kind.
+
+    With a request id it was written by the transaction that keeps the answer.
+    """
     row = await market.app.parts.tx.read(lambda unit: unit.connection.fetchrow(_LAST, method))
     assert row is not None
-    assert (row["code"], row["resource_type"], bool(row["resource_id"])) == (
-        "OK",
-        thing_of(method),
-        bool(thing_of(method)),
-    )
+    thing = thing_of(method)
+    assert (row["code"], row["resource_type"], bool(row["resource_id"])) == ("OK", thing, bool(thing))
+    if request_id and thing and method not in _TWO_STEPS:
+        kept = await market.app.parts.tx.read(lambda unit: unit.connection.fetchval(_KEPT, UUID(request_id)))
+        assert row["xmin"] == kept
