@@ -29,7 +29,7 @@ def _takes_an_etag(method: str) -> bool:
 
 
 def _each() -> Iterator[Any]:
-    """What takes an order to get to is tried in the long form; its rooms refuse stale etags in tests of their own."""
+    """What takes an order to get to is tried in the long form; that it refuses a stale etag, test_replays sees as well."""
     for method in sorted(filter(_takes_an_etag, RECIPES)):
         is_long = method.split(".")[1] in ("order", "payment", "delivery", "review")
         yield pytest.param(method, marks=[pytest.mark.faults] if is_long else [])

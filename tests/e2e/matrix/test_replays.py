@@ -52,6 +52,8 @@ def noted(method: str, calls: int) -> dict[str, int]:
 @pytest.mark.parametrize("method", KEYED)
 async def test_a_repeat_gets_the_first_answer_and_writes_nothing(market: Market, method: str) -> None:
     token, request = await _scene(market, method)
+    if "etag" in request.DESCRIPTOR.fields_by_name:
+        await _refuse_stale(market, token, method, request)
     first = await market.send_as(token, method, request)
     if method in AUDITED:
         await check_last_entry(market, method, request.request_id)  # type: ignore[attr-defined]
@@ -115,6 +117,15 @@ async def test_a_method_that_needs_a_request_id_says_so(market: Market, method: 
         fields = [one.field for bad in outcome.all_of(error_details_pb2.BadRequest) for one in bad.field_violations]
         assert fields == ["request_id"]
     assert written(before, await market.contents()) == noted(method, 3)
+
+
+async def _refuse_stale(market: Market, token: str | None, method: str, request: Message) -> None:
+    """What is asked of a state that is past is refused; the same is then done when it is asked of what is."""
+    stale: Any = type(request)()
+    stale.CopyFrom(request)
+    stale.etag, stale.request_id = "stale", new_key()
+    outcome = await market.send_as(token, method, stale)
+    assert (outcome.code, outcome.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH"), outcome
 
 
 def _kind(answer: bytes) -> str | None:
