@@ -29,7 +29,7 @@ def _takes_an_etag(method: str) -> bool:
 
 
 def _each() -> Iterator[Any]:
-    """What takes an order to get to is tried in the long form; that it refuses a stale etag, test_replays sees as well."""
+    """What takes an order to get to is tried in the long form; that it refuses a stale etag, test_replays sees too."""
     for method in sorted(filter(_takes_an_etag, RECIPES)):
         is_long = method.split(".")[1] in ("order", "payment", "delivery", "review")
         yield pytest.param(method, marks=[pytest.mark.faults] if is_long else [])
