@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from marketd.delivery.errors import TimeBeforeStep, TimeInFuture
 from marketd.kernel.call.caller import Role
 from marketd.kernel.call.refusals import EtagMismatch, IllegalTransition, NotFound, Refusal
-from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2
+from marketplace.delivery.v1 import courier_service_pb2, delivery_pb2, delivery_service_pb2
 
 from tests.worlds.calls import caller_of
 
@@ -159,6 +159,22 @@ async def test_an_end_happened_between_the_pickup_and_now(world: World, method: 
     with pytest.raises(TimeInFuture):
         await world.end(courier, method, ready.delivery_id, occurred_time=late)
     assert (await world.end(courier, method, ready.delivery_id, occurred_time=slow)).close_time == picked_up
+
+
+async def test_a_handover_happened_between_the_pickup_and_now(world: World) -> None:
+    """A courier's phone may have been without a network at the door."""
+    ready, courier, _ = await world.picked_up()
+    picked_up = (await world.get(courier, ready.delivery_id)).pick_up_time
+    request = delivery_service_pb2.CompleteDeliveryRequest(
+        delivery_id=str(ready.delivery_id), code=await world.code(ready)
+    )
+    for by, refusal in ((-61, TimeBeforeStep), (3_600, TimeInFuture)):
+        request.occurred_time.CopyFrom(Timestamp(seconds=picked_up.seconds + by))
+        with pytest.raises(refusal):
+            await world.call(courier, world.deliveries.CompleteDelivery, request)
+    request.occurred_time.CopyFrom(Timestamp(seconds=picked_up.seconds - 50))
+    delivery = (await world.call(courier, world.deliveries.CompleteDelivery, request)).delivery
+    assert (delivery.close_time, delivery.outcome) == (picked_up, delivery_pb2.DELIVERY_OUTCOME_DELIVERED)
 
 
 async def test_a_delivery_whose_order_ended_without_its_event_can_be_closed_by_an_admin(world: World) -> None:

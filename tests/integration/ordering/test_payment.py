@@ -270,6 +270,10 @@ async def test_an_attempt_left_behind_is_settled_before_another_begins(market: M
     worker = market.on(market.tx, DyingProvider(market.sandbox, before=True))
     with pytest.raises(Died):
         await worker.confirm(buyer, group.payment.payment_id)
+    # The call that began it may go on for all of its five seconds, and its clock may be another machine's.
+    market.clock.ahead = timedelta(seconds=9)
+    with pytest.raises(RequestInProgress):
+        await market.confirm(buyer, group.payment.payment_id)
     market.clock.ahead = timedelta(seconds=11)
     assert (await market.confirm(buyer, group.payment.payment_id)).state == CAPTURED
     # Whoever still sends the first attempt is too late.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -63,6 +63,22 @@ async def test_a_part_that_is_cancelled_before_the_payment_is_never_counted(mark
     await market.cancel(buyer, order.order_id, (order.items[0].item_id, 2))
     await market.confirm(buyer, group.payment.payment_id)
     assert (await _sold(market, lamp))[0] == 3
+
+
+async def test_pieces_count_on_the_day_of_their_payment_and_are_taken_back_of_that_day(market: Market) -> None:
+    buyer, shop = await market.buyer(), await market.shop()
+    lamp = await market.variant(shop)
+    now = market.clock.now()
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+    market.clock.ahead += midnight - now - timedelta(minutes=10)
+    group = await market.place(buyer, (lamp, 5))
+    market.clock.ahead += timedelta(minutes=20)
+    await market.confirm(buyer, group.payment.payment_id)
+    assert (await _sold(market, lamp))[0] == 5
+    assert await market.value("SELECT day FROM search_sales") == midnight.date()
+    market.clock.ahead += timedelta(days=1)
+    await market.cancel(buyer, group.orders[0].order_id)
+    assert (await _sold(market, lamp))[0] == 0
 
 
 async def test_sales_count_for_thirty_days(market: Market) -> None:
