@@ -258,6 +258,7 @@ async def test_drafts_are_listed_only_for_their_seller_and_admins(world: World) 
     await holds(ANONYMOUS, {"seller_ids": [own]}, seller_id=own, state="PUBLISHED")
     await holds(ANONYMOUS, {"states": [DRAFT, PUBLISHED]}, state="PUBLISHED")
     await holds(ADMIN, {"states": [DRAFT]}, state="DRAFT")
+    await holds(ADMIN, {"seller_ids": [own]}, seller_id=own, state="PUBLISHED")
     await holds(ADMIN, {"states": [DRAFT, PUBLISHED]})
     await holds(ADMIN, {"seller_ids": [own], "states": [DRAFT]}, seller_id=own, state="DRAFT")
     for caller, given in ((owner, {"seller_ids": [other], "states": [DRAFT]}), (ANONYMOUS, {"states": [DRAFT]})):
