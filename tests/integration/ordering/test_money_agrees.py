@@ -6,21 +6,24 @@ import asyncio
 import random
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import IllegalTransition, Refusal
+from marketd.kernel.values.ids import new_id
 from marketd.kernel.values.money import MAX_UNITS
 from marketd.order import service
-from marketd.payment.errors import PaymentActionRequired, PaymentDeclined, PaymentOver
+from marketd.payment.attempts.confirm import STALE_AFTER
+from marketd.payment.errors import NothingToRefund, PaymentActionRequired, PaymentDeclined, PaymentOver
 from marketplace.cart.v1 import cart_pb2
 from marketplace.order.v1 import order_pb2
-from marketplace.payment.v1 import payment_pb2
+from marketplace.payment.v1 import payment_pb2, payment_service_pb2
 
 from tests.worlds.goods import Shop
 from tests.worlds.order_ways import paid_order
-from tests.worlds.ordering import Market, minor
+from tests.worlds.ordering import Market, minor, parsed
 from tests.worlds.providers import HeldProvider
 
 FEE = 490
@@ -105,6 +108,38 @@ async def test_money_that_came_too_late_and_could_not_go_back_is_given_back_by_a
     assert back.payment.state == payment_pb2.PAYMENT_STATE_REFUNDED
     assert await market.violations() == []
     assert minor((await market.get(buyer, group.orders[0].order_id)).refunded_amount) == 0
+
+
+async def test_an_order_is_paid_back_out_of_the_payment_that_paid_for_it_and_out_of_none_that_came_too_late(
+    market: Market,
+) -> None:
+    buyer, group, provider, slow, task = await _held(market)
+    order, late_id = group.orders[0], group.payment.payment_id
+    provider.refuses = True
+    # So long after the first one was begun that nobody's call is still on its way.
+    market.clock.ahead += STALE_AFTER + timedelta(seconds=1)
+    request = payment_service_pb2.CreatePaymentRequest(request_id=str(new_id()), order_group_id=group.order_group_id)
+    made: Any = await market.call(buyer, market.payments.CreatePayment, request)
+    paid_id = parsed(made, payment_service_pb2.CreatePaymentResponse).payment.payment_id
+    await slow.run_jobs()
+    provider.go.set()
+    with pytest.raises(PaymentOver):
+        await task
+    await market.confirm(buyer, paid_id)
+    late = await market.get_payment(buyer, late_id)
+    assert (minor(late.captured_amount), minor(late.refunded_amount)) == (3_000 + FEE, 0)
+    assert [refund.state for refund in late.refunds] == [payment_pb2.REFUND_STATE_FAILED]
+    for amount in (None, 1_000):
+        with pytest.raises(NothingToRefund):
+            await market.refund(market.admin, late_id, order_id=order.order_id, minor=amount)
+    untouched = await market.get(buyer, order.order_id)
+    assert (untouched.state, minor(untouched.refunded_amount)) == (order_pb2.ORDER_STATE_PAID, 0)
+    await market.refund(market.admin, paid_id, order_id=order.order_id, minor=1_000)
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == 1_000
+    back = await market.refund(market.admin, late_id)
+    assert (minor(back.refund.amount), back.payment.state) == (3_000 + FEE, payment_pb2.PAYMENT_STATE_REFUNDED)
+    assert minor((await market.get(buyer, order.order_id)).refunded_amount) == 1_000
+    assert await market.violations() == []
 
 
 @pytest.mark.parametrize("first", ["the order", "the group"])
