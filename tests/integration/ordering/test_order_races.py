@@ -6,16 +6,19 @@ import asyncio
 import random
 from collections.abc import Awaitable
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from marketd.kernel.call.caller import Caller
 from marketd.kernel.call.refusals import Refusal
 from marketd.order.expire import expire_group
+from marketd.order.prepare import AcceptOrder, accept_order
 from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 from structlog.testing import capture_logs
 
+from tests.worlds.ends import Ends
+from tests.worlds.order_ways import paid_order
 from tests.worlds.ordering import Market, minor
 from tests.worlds.providers import HeldProvider
 
@@ -161,4 +164,32 @@ async def test_killed_after_the_capture_of_an_expired_order_the_reconciler_gives
         (order_pb2.ORDER_STATE_PAID, payment_pb2.PAYMENT_STATE_CAPTURED),
         (order_pb2.ORDER_STATE_EXPIRED, payment_pb2.PAYMENT_STATE_REFUNDED),
     )
+    assert await market.violations() == []
+
+
+@pytest.mark.parametrize("what", ["cancel", "refund"])
+async def test_what_ends_an_order_waits_for_a_step_of_that_order_alone_and_goes_on_from_it(
+    market: Market, other: Market, what: str
+) -> None:
+    """Such a step takes no lock of the group, so whoever has the group's must wait for the order's as well."""
+    buyer, shop, _, order = await paid_order(market)
+    ends, command = Ends(market), AcceptOrder(UUID(order.order_id), None, "")
+    async with ends.held(lambda uow: accept_order(uow, shop.caller, command)) as accepted:
+        payment_id = str(await market.value("SELECT payment_id FROM payments"))
+        move: Awaitable[object] = (
+            other.cancel(buyer, order.order_id)
+            if what == "cancel"
+            else other.refund(market.admin, payment_id, order_id=order.order_id, minor=300)
+        )
+        moving = asyncio.create_task(_refused(move))
+        await ends.waits_for_a_lock(moving)
+        await accepted.commit()
+        assert await moving == "OK"
+    await market.run_jobs()
+    now = await market.get(buyer, order.order_id)
+    ended, back = (
+        (order_pb2.ORDER_STATE_CANCELLED, 1_490) if what == "cancel" else (order_pb2.ORDER_STATE_ACCEPTED, 300)
+    )
+    assert (now.state, minor(now.refunded_amount)) == (ended, back)
+    assert now.HasField("accept_time")
     assert await market.violations() == []
