@@ -36,6 +36,9 @@ _THINGS: Final = {
 }
 """By rpc, or by service where each rpc of it has the same; written by hand."""
 _LAST: Final = "SELECT xmin::text, * FROM audit_entries WHERE method = $1 ORDER BY audit_entry_id DESC LIMIT 1"
+_TOLD: Final = """
+SELECT count(*) FROM audit_entries WHERE method = $1 AND correlation_id = $2 AND resource_type = $3
+"""
 _KEPT: Final = "SELECT xmin::text FROM idempotency_keys WHERE request_id = $1"
 _TWO_STEPS: Final = frozenset({"/marketplace.payment.v1.PaymentService/RefundPayment"})
 """What is done and what is answered are two transactions, with the provider asked between them."""
@@ -49,7 +52,7 @@ def thing_of(method: str) -> str:
 
 
 async def check_last_entry(market: Market, method: str, request_id: str = "") -> None:
-    """The last call of the audited rpc was well, and its entry names a thing of the right kind.
+    """The last call of the audited rpc was well, and its one entry names a thing of the right kind.
 
     With a request id it was written by the transaction that keeps the answer.
     """
@@ -57,6 +60,10 @@ async def check_last_entry(market: Market, method: str, request_id: str = "") ->
     assert row is not None
     thing = thing_of(method)
     assert (row["code"], row["resource_type"], bool(row["resource_id"])) == ("OK", thing, bool(thing))
+    told = await market.app.parts.tx.read(
+        lambda unit: unit.connection.fetchval(_TOLD, method, row["correlation_id"], thing)
+    )
+    assert told == 1, "it is told of twice, or nobody can tell which call it was"
     if request_id and thing and method not in _TWO_STEPS:
         kept = await market.app.parts.tx.read(lambda unit: unit.connection.fetchval(_KEPT, UUID(request_id)))
         assert row["xmin"] == kept
