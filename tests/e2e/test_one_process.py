@@ -148,3 +148,18 @@ async def test_failpoints_are_refused_in_production_by_a_worker_too(settings: Se
     changes = {"env": Environment.PRODUCTION, "failpoints": settings.data_dir}
     with pytest.raises(StartRefused, match="MARKETD_FAILPOINTS is for tests only"):
         await composition.build(settings.model_copy(update=changes), serve=False)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_calls_have_lines_of_their_own_where_that_was_set(
+    settings: Settings, capsys: pytest.CaptureFixture[str], is_on: bool
+) -> None:
+    app = await composition.build(settings.model_copy(update={"access_log": is_on, "run_worker": False}))
+    await app.start()
+    try:
+        async with MarketplaceClient(f"127.0.0.1:{app.port}") as client:
+            await _names(client, catalog_service_pb2.ListCategoriesRequest())
+    finally:
+        await app.stop(0)
+    said = capsys.readouterr().err
+    assert ('"method":"/marketplace.catalog.v1.CatalogService/ListCategories"' in said) is is_on

@@ -10,12 +10,14 @@ from datetime import timedelta
 import pytest
 from marketd.config import Environment, Settings
 from marketd.kernel.call import call as calls
-from marketd.kernel.call.refusals import Overloaded
+from marketd.kernel.call.refusals import Overloaded, PageTokenInvalid
 from marketd.kernel.db.uow import ReadUnit, UnitOfWork
 from marketd.kernel.events.events import Job
 from marketd.kernel.values.ids import new_id
 from marketd.kernel.work.jobs import Payload
 from marketd.process.core import Core, make_core
+from marketplace.catalog.v1.catalog_service_pb2 import ListCategoriesRequest
+from marketplace.catalog.v1.category_pb2 import Category
 from pydantic import SecretStr
 
 from tests.integration.units import add_one, answer, make_marks
@@ -95,3 +97,21 @@ async def test_answers_are_kept_and_leases_taken_for_as_long_as_was_set(core: Co
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_a_page_token_is_of_the_marketplaces_own_secret(core: Core) -> None:
+    async def nothing(_unit: ReadUnit, after: str | None, _limit: int) -> list[str]:
+        assert after == "here"
+        return []
+
+    def show(_name: str) -> Category:
+        return Category()
+
+    request = ListCategoriesRequest()
+    request.page_token = core.parts.pager.token(request, None, "here")
+    assert not (await core.parts.pager.list(request, None, nothing, str, show)).items
+    settings = core.parts.settings.model_copy(update={"secret": SecretStr("another marketplace's secret, of 32 bytes")})
+    other = make_core(settings)
+    with pytest.raises(PageTokenInvalid):
+        await other.parts.pager.list(request, None, nothing, str, show)
+    await other.dispose()

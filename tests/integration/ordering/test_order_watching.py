@@ -232,9 +232,10 @@ async def test_a_last_change_that_comes_between_two_reads_ends_the_watch(
 async def test_orders_of_others_cannot_be_watched(market: Market) -> None:
     buyer, stranger = await market.buyer(), await market.buyer()
     group = await market.place(buyer, (await market.variant(await market.shop()), 1))
-    for order_id in (group.orders[0].order_id, str(uuid4())):
-        with pytest.raises(NotFound):
-            await anext(_watch(market, stranger, order_id))
+    for caller in (stranger, caller_of(uuid4(), Role.COURIER), caller_of(uuid4(), Role.SELLER)):
+        for order_id in (group.orders[0].order_id, str(uuid4())):
+            with pytest.raises(NotFound):
+                await anext(_watch(market, caller, order_id))
     # A courier sees the order that it brings, and not what becomes of its money.
     _, _, _, brought = await ready_order(market)
     await assign(market, brought.order_id)
