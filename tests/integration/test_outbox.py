@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -25,20 +24,19 @@ from marketd.kernel.work.job_runner import JobRunner
 from marketd.kernel.work.jobs import Payload
 from marketd.process.process import keep_running
 
-from tests.integration.units import ThingHappened, add_one, answer, emit, make_marks, mark, transactor
+from tests.integration.units import (
+    ThingHappened,
+    add_one,
+    answer,
+    emit,
+    make_marks,
+    mark,
+    transactor,
+    unpublished,
+    until,
+)
 from tests.integration.wires import Wire
 from tests.worlds.jobs import hand_on
-
-
-async def _unpublished(tx: Transactor) -> int:
-    statement = "SELECT count(*) FROM outbox_events WHERE publish_time IS NULL"
-    return int(await tx.read(lambda unit: unit.connection.fetchval(statement)))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in callbacks that know no event
-            await asyncio.sleep(0.01)
 
 
 async def test_several_aggregates_are_read_at_once_each_after_its_own_place(tx: Transactor) -> None:
@@ -90,7 +88,7 @@ async def test_each_handler_sees_each_event_once_and_in_order_with_two_relays(tx
         if number == 10:
             # The leader dies without giving its lease back; the other one takes over when it has run out.
             running[0].cancel()
-    await _until(lambda: len(seen) >= 100)
+    await until(lambda: len(seen) >= 100)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
@@ -117,7 +115,7 @@ async def test_a_failing_handler_holds_back_its_aggregate_alone_and_gives_up_int
     await hand_on(relay)
     assert seen == [(good, 0), (good, 1)]
     running = asyncio.create_task(relay.run())
-    await _until(lambda: (bad, 1) in seen)
+    await until(lambda: (bad, 1) in seen)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     letters = await tx.read(lambda unit: unit.connection.fetch("SELECT kind, error FROM dead_letters"))
@@ -144,7 +142,7 @@ async def test_a_relay_that_dies_between_an_effect_and_its_mark_leaves_nothing_t
         relay.register(ThingHappened.event_type, "test.handler", handler)
         running[:] = [asyncio.create_task(hand_on(relay))]
         await asyncio.wait(running)
-        assert await _unpublished(tx) == (1 if running[0].cancelled() else 0)
+        assert await unpublished(tx) == (1 if running[0].cancelled() else 0)
     assert not running[0].cancelled()
     assert await mark(tx) == 1
 
@@ -172,10 +170,10 @@ async def test_a_retry_calls_only_the_handler_that_failed_when_it_is_due_and_bef
         await emit(tx, ThingHappened(thing_id=thing, number=1), ThingHappened(thing_id=thing, number=2))
         for _ in range(2):  # the second time its retry is not due, so its followers wait too
             await hand_on(relay)
-            assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 0, 2, [])
+            assert (await mark(tx, 1), await mark(tx, 2), await unpublished(tx), order) == (1, 0, 2, [])
         clock.advance(timedelta(minutes=5))
         await hand_on(relay)
-        assert (await mark(tx, 1), await mark(tx, 2), await _unpublished(tx), order) == (1, 1, 0, [1, 2])
+        assert (await mark(tx, 1), await mark(tx, 2), await unpublished(tx), order) == (1, 1, 0, [1, 2])
 
 
 async def test_a_failure_that_cannot_be_recorded_ends_no_relay_and_the_event_comes_again(tx: Transactor) -> None:
@@ -221,7 +219,7 @@ async def test_a_job_runs_once_though_two_runners_look_for_it_and_retries_after_
     for runner in runners:
         runner.register("test.job", handler)
     running = [asyncio.create_task(runner.run()) for runner in runners]
-    await _until(lambda: len(done) == 10)
+    await until(lambda: len(done) == 10)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
@@ -240,7 +238,7 @@ async def test_a_broadcast_reaches_other_workers_and_survives_its_connection_bei
     await asyncio.gather(left.connected.wait(), right.connected.wait())
     for number in range(500):
         left.publish("topic", b"same" if number % 2 else str(number).encode())
-    await _until(lambda: len(heard) == 500)
+    await until(lambda: len(heard) == 500)
     assert heard[:3] == [b"0", b"same", b"2"]
     await tx.read(
         lambda unit: unit.connection.execute(
@@ -248,10 +246,10 @@ async def test_a_broadcast_reaches_other_workers_and_survives_its_connection_bei
             " WHERE datname = current_database() AND query ~ 'pg_notify|LISTEN' AND pid <> pg_backend_pid()"
         )
     )
-    await _until(lambda: len(gaps) >= 2)
+    await until(lambda: len(gaps) >= 2)
     await left.connected.wait()
     left.publish("topic", b"after")
-    await _until(lambda: heard[-1] == b"after")
+    await until(lambda: heard[-1] == b"after")
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
@@ -271,10 +269,10 @@ async def test_what_a_dying_connection_took_along_is_announced_by_the_next_one(
         running = [asyncio.create_task(keep_running(side.run, pause_seconds=0.01)) for side in (left, right)]
         await asyncio.gather(left.connected.wait(), right.connected.wait())
         left.publish("topic", b"before")
-        await _until(lambda: heard == [b"before"])
+        await until(lambda: heard == [b"before"])
         wire.answer_next_with(rubbish)
         left.publish("topic", b"meanwhile")
-        await _until(lambda: len(heard) > 1)
+        await until(lambda: len(heard) > 1)
         assert heard == [b"before", b"meanwhile"]
         for task in running:
             task.cancel()

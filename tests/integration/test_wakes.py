@@ -21,7 +21,7 @@ from marketd.kernel.work.jobs import Payload
 from marketd.process.core import Core, make_core
 from pydantic import SecretStr
 
-from tests.integration.units import ThingHappened, emit
+from tests.integration.units import ThingHappened, emit, unpublished, until
 
 
 @asynccontextmanager
@@ -52,17 +52,6 @@ def _times(tx: Transactor, unit: str) -> int:
     return sum(sum(found.buckets) for name, _, found in tx.times if name == unit)
 
 
-async def _unpublished(tx: Transactor) -> int:
-    statement = "SELECT count(*) FROM outbox_events WHERE publish_time IS NULL"
-    return int(await tx.read(lambda unit: unit.connection.fetchval(statement)))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in callbacks that know no event
-            await asyncio.sleep(0.01)
-
-
 def _has(found: Sequence[object], count: int) -> bool:
     return len(found) == count
 
@@ -90,21 +79,21 @@ async def test_a_commit_wakes_the_relay_and_the_jobs_of_another_process_each_for
         other.jobs.register("test.job", job)
         async with _running(one.broadcast.run, other.broadcast.run, other.relay.run, other.jobs.run):
             await asyncio.gather(one.broadcast.connected.wait(), other.broadcast.connected.wait())
-            await _until(lambda: _times(other.parts.tx, "jobs.claim") == _times(other.parts.tx, "relay.take") == 1)
+            await until(lambda: _times(other.parts.tx, "jobs.claim") == _times(other.parts.tx, "relay.take") == 1)
             thing = new_id()
             for number in range(3):
                 await emit(one.parts.tx, ThingHappened(thing_id=thing, number=number))
-                await _until(partial(_has, handled, number + 1))
+                await until(partial(_has, handled, number + 1))
             assert _times(other.parts.tx, "jobs.claim") == 1, "there was no job to look for"
             async with asyncio.timeout(20):
-                while await _unpublished(one.parts.tx):  # noqa: ASYNC110 - the mark is a commit of its own
+                while await unpublished(one.parts.tx):  # noqa: ASYNC110 - the mark is a commit of its own
                     await asyncio.sleep(0.01)
             takes = _times(other.parts.tx, "relay.take")
             for number in range(3):
                 # A hint for watchers, of which a courier's way makes thousands, is none for the relay.
                 one.parts.feed.wake(new_id())
                 await _enqueue(one.parts.tx, number)
-                await _until(partial(_has, done, number + 1))
+                await until(partial(_has, done, number + 1))
             assert _times(other.parts.tx, "relay.take") == takes, "there was no event to look for"
     assert (handled, done) == ([1, 2, 3], [0, 1, 2])
 
@@ -122,19 +111,19 @@ async def test_the_first_event_is_handed_on_at_once_and_those_that_follow_closel
     relay.register(ThingHappened.event_type, "test.handler", handler)
     tx.listen(lambda _committed: relay.wake())
     async with _running(relay.run):
-        await _until(lambda: _times(tx, "relay.take") == 1)
+        await until(lambda: _times(tx, "relay.take") == 1)
         await emit(tx, ThingHappened(thing_id=new_id(), number=0))
-        await _until(lambda: len(handled) == 1)
+        await until(lambda: len(handled) == 1)
         takes = _times(tx, "relay.take")
         for number in range(20):
             await emit(tx, ThingHappened(thing_id=new_id(), number=number))
-        await _until(lambda: len(handled) == 21)
+        await until(lambda: len(handled) == 21)
         # One for all of them, or a few where this machine was slow to write them.
         last = _times(tx, "relay.take")
         assert last - takes <= 5
         # Marked with the look that finds nothing more.
-        await _until(lambda: _times(tx, "relay.take") == last + 1)
-        assert await _unpublished(tx) == 0
+        await until(lambda: _times(tx, "relay.take") == last + 1)
+        assert await unpublished(tx) == 0
 
 
 async def test_a_relay_that_is_stopped_marks_what_it_has_handed_on(
@@ -150,9 +139,28 @@ async def test_a_relay_that_is_stopped_marks_what_it_has_handed_on(
     relay.register(ThingHappened.event_type, "test.handler", handler)
     await emit(tx, ThingHappened(thing_id=new_id(), number=0))
     async with _running(relay.run):
-        await _until(lambda: _times(tx, "event.test.handler") == 1)
+        await until(lambda: _times(tx, "event.test.handler") == 1)
         await tx.drain()
-        assert await _unpublished(tx) == 1
+        assert await unpublished(tx) == 1
     assert handled == [1]
-    assert await _unpublished(tx) == 0
+    assert await unpublished(tx) == 0
     assert not await tx.read(lambda unit: unit.connection.fetchval("SELECT count(*) FROM leases"))
+
+
+async def test_a_relay_that_is_stopped_amid_a_batch_marks_what_is_through(tx: Transactor) -> None:
+    through, waiting = list[int](), asyncio.Event()
+
+    async def handler(uow: UnitOfWork, event: StoredEvent) -> None:
+        if event.payload["number"] == 1:
+            waiting.set()
+            await asyncio.Event().wait()  # until the task is given up
+        uow.after_commit(lambda: through.append(event.seq))
+
+    relay = Relay(tx, poll_seconds=600, concurrency=1)
+    relay.register(ThingHappened.event_type, "test.handler", handler)
+    thing = new_id()
+    await emit(tx, *(ThingHappened(thing_id=thing, number=number) for number in range(2)))
+    async with _running(relay.run):
+        await asyncio.wait_for(waiting.wait(), 20)
+    assert through == [1]
+    assert await unpublished(tx) == 1

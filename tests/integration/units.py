@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -111,3 +112,16 @@ async def add_one(uow: UnitOfWork, key: int = 1) -> int:
 async def mark(tx: Transactor, key: int = 1) -> int:
     """What is committed of a mark."""
     return int(await tx.read(lambda unit: unit.connection.fetchval("SELECT value FROM marks WHERE id = $1", key)))
+
+
+async def unpublished(tx: Transactor) -> int:
+    """How many events the relay has not marked."""
+    statement = "SELECT count(*) FROM outbox_events WHERE publish_time IS NULL"
+    return int(await tx.read(lambda unit: unit.connection.fetchval(statement)))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in callbacks that know no event
+            await asyncio.sleep(0.01)

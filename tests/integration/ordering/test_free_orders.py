@@ -6,7 +6,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from marketd.kernel.call.caller import Caller
 from marketd.payment.errors import PaymentActionRequired, PaymentOver
+from marketplace.order.v1 import order_pb2
 from marketplace.payment.v1 import payment_pb2
 from marketplace.promotion.v1 import promo_code_pb2
 
@@ -21,17 +23,22 @@ def codes(market: Market) -> Codes:
     return Codes(market)
 
 
-async def test_money_on_its_way_when_nothing_is_to_be_paid_any_more_goes_back(market: Market, codes: Codes) -> None:
+async def _half_free(market: Market, codes: Codes) -> tuple[Caller, order_pb2.OrderGroup, order_pb2.Order]:
+    """A buyer's unpaid group of two orders, and the one of them that costs something."""
     buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
     gift = await codes.off("100", scope=promo_code_pb2.PromoCodeScope(seller_ids=[str(one.seller_id)]))
     free = await codes.free_delivery()
     lines = [(await market.variant(one), 1), (await market.variant(two), 1)]
     group = await codes.placed(buyer, lines, gift, free, is_paid=False)
+    return buyer, group, next(order for order in group.orders if order.seller_id == str(two.seller_id))
+
+
+async def test_money_on_its_way_when_nothing_is_to_be_paid_any_more_goes_back(market: Market, codes: Codes) -> None:
+    buyer, group, dear = await _half_free(market, codes)
     provider = HeldProvider(market.sandbox)
     slow = market.on(market.tx, provider)
     task = asyncio.create_task(slow.confirm(buyer, group.payment.payment_id))
     await provider.captured.wait()
-    dear = next(order for order in group.orders if order.seller_id == str(two.seller_id))
     await market.cancel(buyer, dear.order_id)
     await market.run_jobs()
     provider.go.set()
@@ -46,14 +53,9 @@ async def test_money_on_its_way_when_nothing_is_to_be_paid_any_more_goes_back(ma
 async def test_an_action_page_that_is_open_when_nothing_is_to_be_paid_any_more_takes_nothing(
     market: Market, codes: Codes
 ) -> None:
-    buyer, one, two = await market.buyer(), await market.shop(), await market.shop()
-    gift = await codes.off("100", scope=promo_code_pb2.PromoCodeScope(seller_ids=[str(one.seller_id)]))
-    free = await codes.free_delivery()
-    lines = [(await market.variant(one), 1), (await market.variant(two), 1)]
-    group = await codes.placed(buyer, lines, gift, free, is_paid=False)
+    buyer, group, dear = await _half_free(market, codes)
     with pytest.raises(PaymentActionRequired):
         await market.confirm(buyer, group.payment.payment_id, "action")
-    dear = next(order for order in group.orders if order.seller_id == str(two.seller_id))
     await market.cancel(buyer, dear.order_id)
     await market.run_jobs()
     await market.sandbox.complete_action(await market.value("SELECT key FROM payment_attempts"))

@@ -53,7 +53,7 @@ class Relay:
         self._concurrency = concurrency
         self._max_attempts = max_attempts
         self._handlers: dict[str, list[tuple[str, EventHandler]]] = defaultdict(list)
-        self._handed_on: Sequence[UUID] = ()
+        self._handed_on: list[UUID] = []
         self._is_behind = False
         self._wake = asyncio.Event()
         self._leadership = Leadership(tx, LEASE_NAME, lease)
@@ -102,7 +102,8 @@ class Relay:
             return await outbox.read_unpublished(uow.connection, uow.now, self._batch)
 
         events = await self._tx.run("relay.take", take)
-        self._handed_on = await self._hand_on_all(events)
+        self._handed_on = []  # filled as they are through, so that one who is stopped amid them knows which
+        await self._hand_on_all(events)
         self._is_behind = len(events) == self._batch
         return self._is_behind or bool(self._handed_on)
 
@@ -115,25 +116,23 @@ class Relay:
             with contextlib.suppress(Refusal, *DATABASE_ERRORS):
                 await asyncio.shield(mark)
 
-    async def _hand_on_all(self, events: Sequence[StoredEvent]) -> list[UUID]:
-        """Hand the events on, those of one aggregate in order; which of them are through."""
+    async def _hand_on_all(self, events: Sequence[StoredEvent]) -> None:
+        """Hand the events on, those of one aggregate in order, and note which of them are through."""
         by_aggregate: dict[UUID, list[StoredEvent]] = defaultdict(list)
         for event in events:
             by_aggregate[event.aggregate_id].append(event)
         gate = asyncio.Semaphore(self._concurrency)
-        done: list[UUID] = []
 
         async def one_aggregate(queue: Sequence[StoredEvent]) -> None:
             async with gate:
                 for event in queue:
                     if not await self._hand_on(event):
                         return  # what follows in this aggregate waits for the retry
-                    done.append(event.event_id)
+                    self._handed_on.append(event.event_id)
 
         async with asyncio.TaskGroup() as group:
             for queue in by_aggregate.values():
                 group.create_task(one_aggregate(queue))
-        return done
 
     async def _hand_on(self, event: StoredEvent) -> bool:
         for name, handler in self._handlers.get(event.event_type, ()):
